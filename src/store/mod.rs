@@ -1,0 +1,249 @@
+//! Where views live: the seam between the engine and the stores.
+//!
+//! A store holds generations. A generation's rows and its cursors change in ONE atomic step
+//! ([`ViewStore::apply`]), so that at every instant and after any crash the rows equal the
+//! fold of the log up to the cursors (I4).
+//!
+//! The truth table of a partition in a batch (`from → to`, claim `C`), by what the store holds:
+//!
+//! | claim | position | verdict | the engine |
+//! |---|---|---|---|
+//! | other | any | [`Verdict::Fenced`] | ends the track, folds the batch again without it |
+//! | C | `to` | [`Verdict::Applied`] | done (also how a lost answer is resolved: ask again) |
+//! | C | `from` | [`Verdict::NotApplied`] | sends the same batch again |
+//! | C | `< from` | [`Verdict::Behind`] | the store lost its tail: claims again, rewinds |
+//! | C | anything else | [`Verdict::Moved`] | stops the track by name, claims again |
+//! | no such build or cursor | | [`Verdict::Gone`] | stops; the reconciler decides |
+//!
+//! **Architecture invariant:** a store never asks the log or the group anything.
+
+pub mod control;
+pub mod memory;
+pub mod postgres;
+pub mod redis;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::fault::{Fault, Result};
+use crate::position::{Position, TopicPartition};
+use crate::projection::{Row, RowDelta, RowKey, Schema, StoreKind};
+
+/// One generation, as a store needs to know it.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The projection's name.
+    pub projection: Arc<str>,
+    /// Its number, per projection, from 1.
+    pub number: u32,
+    /// Its random identity: another build with the same number is another generation.
+    pub build: Uuid,
+    /// The shape of its rows.
+    pub schema: Arc<Schema>,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} generation {}", self.projection, self.number)
+    }
+}
+
+/// A generation's stored position in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The next offset to apply.
+    pub position: Position,
+    /// Who may move it; nobody yet when none.
+    pub claim: Option<Uuid>,
+    /// How often it was claimed. For people only.
+    pub epoch: i64,
+    /// The time of the newest applied event, microseconds since the epoch.
+    pub newest_micros: Option<i64>,
+}
+
+/// How a batch moves one cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The claim under which it moves.
+    pub claim: Uuid,
+    /// Where the cursor must stand.
+    pub from: Position,
+    /// Where it stands afterwards; at least `from`.
+    pub to: Position,
+    /// The time of the newest event in the range, microseconds since the epoch. The store keeps the greater.
+    pub newest_micros: Option<i64>,
+}
+
+/// What is done in one atomic step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Cursor movements, by (topic, partition), each partition once. Never empty.
+    pub moves: Vec<Move>,
+    /// Row deltas, by key, each key once. May be empty.
+    pub rows: Vec<RowDelta>,
+}
+
+/// What the store says about one partition of a batch. See the truth table of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds the batch.
+    Applied,
+    /// It stands where the batch begins.
+    NotApplied,
+    /// Somebody else's claim is on it.
+    Fenced,
+    /// It stands before the batch: the store lost its tail.
+    Behind(Position),
+    /// It stands somewhere else.
+    Moved(Position),
+    /// There is no such generation or cursor.
+    Gone,
+}
+
+impl Verdict {
+    /// The verdict for a move, given what the store holds.
+    pub fn judge(wanted: &Move, stored: Option<(Option<Uuid>, Position)>) -> Self {
+        let Some((claim, position)) = stored else {
+            return Self::Gone;
+        };
+        if claim != Some(wanted.claim) {
+            Self::Fenced
+        } else if position == wanted.to {
+            Self::Applied
+        } else if position == wanted.from {
+            Self::NotApplied
+        } else if position < wanted.from {
+            Self::Behind(position)
+        } else {
+            Self::Moved(position)
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it is in the store (now, or since an earlier attempt).
+    Applied,
+    /// Nothing was changed; the verdict per move, in the order of the batch's moves.
+    Refused(Vec<Verdict>),
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The cursor is ours; final position from which to read.
+    Ours(Position),
+    /// Somebody else claimed it since it was read.
+    Lost,
+    /// There is no such generation or cursor.
+    Gone,
+}
+
+/// Computes a batch's rows from the current rows of the keys asked for. Pure; may be called more than once.
+pub type FoldRows<'a> =
+    dyn Fn(&[(RowKey, Option<Row>)]) -> Result<Vec<RowDelta>> + Send + Sync + 'a;
+
+/// A row with what it reflects, read at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointRead {
+    /// The live generation that answered.
+    pub generation: u32,
+    /// The row, if there is one.
+    pub row: Option<Row>,
+    /// The generation's cursors.
+    pub cursors: Vec<Cursor>,
+}
+
+/// A store of views. Every method may be called by many tasks at once; none blocks for longer than
+/// its time-outs (about 3 s). Errors are classified: `Transient` when the store is away or busy and
+/// the outcome may be unknown, `Poison` when a constraint rejected rows (nothing was changed),
+/// `Misconfigured` when the store cannot be used as it is.
+#[async_trait]
+pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
+    /// Which kind of store it is.
+    fn kind(&self) -> StoreKind;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<()>;
+
+    /// Creates the generation: build id, tables, and a cursor per start position, not yet
+    /// visible to readers. Repeating it with the same build changes nothing; with another
+    /// build under the same number it is refused (`Misconfigured`).
+    async fn create(
+        &self,
+        generation: &Generation,
+        starts: &[(TopicPartition, Position)],
+    ) -> Result<()>;
+
+    /// Adds the cursor of a partition (one that was added to a known topic, or a topic that
+    /// appeared). An existing cursor stays as it is. `false` when there is no such build.
+    async fn add_cursor(
+        &self,
+        generation: &Generation,
+        partition: &TopicPartition,
+        start: Position,
+    ) -> Result<bool>;
+
+    /// Lets readers see this generation: creates the SQL view or sets the pointer where it does
+    /// not exist yet. `intent` orders pointer changes: one that is not greater than the stored
+    /// intent changes nothing (repeating the same confirms it).
+    async fn publish(&self, generation: &Generation, intent: i64) -> Result<()>;
+
+    /// The generation's cursors by (topic, partition); none when there is no such build.
+    async fn cursors(&self, generation: &Generation) -> Result<Option<Vec<Cursor>>>;
+
+    /// Takes over the cursor: sets the claim to `claim` where it still is `read.claim`, and
+    /// counts the epoch. Waits about 1 s for a dead owner's statement, then ends that session
+    /// where the store can. The position it returns is final: no earlier owner changes it any more.
+    async fn claim(&self, generation: &Generation, read: &Cursor, claim: Uuid) -> Result<Claimed>;
+
+    /// Applies a batch in one atomic step: all or nothing. Idempotent: applying the same batch
+    /// again answers [`Outcome::Applied`].
+    async fn apply(&self, generation: &Generation, batch: &Batch) -> Result<Outcome>;
+
+    /// Like [`ViewStore::apply`], where the rows depend on the current rows: loads the rows of
+    /// `keys` (sorted, distinct), calls `fold`, and applies what it gives, in one atomic step or
+    /// not at all. A fault of `fold` is returned and nothing is changed.
+    async fn apply_reading(
+        &self,
+        generation: &Generation,
+        moves: &[Move],
+        keys: &[RowKey],
+        fold: &FoldRows<'_>,
+    ) -> Result<Outcome>;
+
+    /// Moves cursors over offsets that hold nothing for the view (holes, filtered records), each
+    /// for itself, without waiting for locked ones. One verdict per move: `NotApplied` where it was skipped.
+    async fn advance(&self, generation: &Generation, moves: &[Move]) -> Result<Vec<Verdict>>;
+
+    /// The current rows of `keys`, in the order of `keys`.
+    async fn rows(&self, generation: &Generation, keys: &[RowKey]) -> Result<Vec<Option<Row>>>;
+
+    /// The row of `key` in the view's live generation, with cursors, at one instant. `schemas`
+    /// gives the shape of a generation by its number. None when the view is not published.
+    async fn point_read(
+        &self,
+        projection: &str,
+        key: &RowKey,
+        schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
+    ) -> Result<Option<PointRead>>;
+
+    /// Removes the generation: rows, cursors and identity. Repeating it changes nothing.
+    async fn remove(&self, generation: &Generation) -> Result<()>;
+}
+
+/// The fault for a generation whose number is taken by another build.
+pub(crate) fn other_build(generation: &Generation, kind: StoreKind) -> Fault {
+    Fault::misconfigured(format!(
+        "{generation}: {kind} already holds another build under this number; \
+         two deployments seem to share one schema or prefix"
+    ))
+}
