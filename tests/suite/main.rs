@@ -1,1 +1,3 @@
-fn main() {}
+//! The hermetic suite: no servers, runs on every push.
+
+mod metrics;
