@@ -18,11 +18,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether `filter` has the syntax of `RUST_LOG`; misconfigured when not.
+pub fn check_filter(filter: &str) -> Result<()> {
+    parse(filter).map(drop)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(filter).map_err(|error| Fault::misconfigured(format!("log filter: {error}")))
+}
+
 /// Sends logs to standard error. `filter` has the syntax of `RUST_LOG`. Misconfigured when the
 /// filter cannot be read or logs already go somewhere.
 pub fn init(format: LogFormat, filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Fault::misconfigured(format!("log filter: {error}")))?;
+    let filter = parse(filter)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

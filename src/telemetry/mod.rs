@@ -13,7 +13,7 @@ pub mod names;
 mod partitions;
 
 pub use heartbeat::{LoopHealth, heartbeat, loop_ended, loop_started, loops};
-pub use logs::{LogFormat, init};
+pub use logs::{LogFormat, check_filter, init};
 pub use metrics::{Metrics, metrics, render};
 pub use partitions::{
     TrackLabels, partition_gained, partition_lost, pipeline_started, track_at, track_lost,

@@ -1,3 +1,4 @@
 //! The hermetic suite: no servers, runs on every push.
 
+mod config;
 mod metrics;
