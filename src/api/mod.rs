@@ -1,1 +1,5 @@
 //! api
+
+mod token;
+
+pub use token::{Denied, Scope, Token};

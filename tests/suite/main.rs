@@ -1,1 +1,4 @@
-fn main() {}
+//! The hermetic suite: no servers, runs on every push.
+
+mod config;
+mod metrics;
