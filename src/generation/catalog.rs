@@ -75,6 +75,7 @@ impl Catalog {
 
     /// The generation that readers of `projection` see in `store`.
     pub fn live(&self, projection: &str, store: StoreKind) -> Option<&Entry> {
-        self.of(projection).find(|entry| entry.state(store) == Some(State::Live))
+        let of_projection = |entry: &&Entry| &*entry.record.projection == projection;
+        self.entries.iter().filter(of_projection).find(|entry| entry.state(store) == Some(State::Live))
     }
 }

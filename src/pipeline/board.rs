@@ -13,7 +13,7 @@ use super::stall::Stall;
 use crate::event::{Chunk, SlotMap};
 use crate::position::{Position, TopicPartition};
 use crate::source::Bounds;
-use crate::telemetry;
+use crate::telemetry::{self, TrackLabels};
 
 /// How many unknown event types are listed per pipeline.
 const LISTED_TYPES: usize = 100;
@@ -123,20 +123,14 @@ impl Board {
     pub(super) fn remove(&self, key: PipelineKey, partition: &TopicPartition) {
         let removed = self.facts().tracks.remove(&(key, partition.clone()));
         if let Some(status) = removed {
-            telemetry::metrics().track_lost(
-                &status.projection,
-                key.store.as_str(),
-                status.role,
-                &partition.topic,
-                partition.partition,
-            );
+            telemetry::track_lost(status.labels(key, partition));
         }
     }
 
     /// A partition is gone from this process.
     pub(super) fn partition_lost(&self, partition: &TopicPartition) {
         self.facts().bounds.remove(partition);
-        telemetry::metrics().partition_lost(&partition.topic, partition.partition);
+        telemetry::partition_lost(partition);
     }
 
     /// A track begins at `position`, or was found to stand there.
@@ -218,20 +212,13 @@ impl Board {
         let mut facts = self.facts();
         for ((key, partition), status) in &mut facts.tracks {
             status.sample(now);
-            let labels = [
-                &*status.projection,
-                key.store.as_str(),
-                status.role,
-                &partition.topic,
-                &partition.partition.to_string(),
-            ];
-            status.publish(&labels);
+            status.publish(*key, partition);
         }
         let metrics = telemetry::metrics();
         for (partition, bounds) in &facts.bounds {
             let labels = [&*partition.topic, &partition.partition.to_string()];
-            metrics.log_end_position.with_label_values(&labels).set(bounds.high.offset() as f64);
-            metrics.log_start_position.with_label_values(&labels).set(bounds.low.offset() as f64);
+            metrics.log_end_position.with_label_values(&labels).set(bounds.high.offset());
+            metrics.log_start_position.with_label_values(&labels).set(bounds.low.offset());
         }
     }
 }
@@ -250,23 +237,15 @@ impl TrackStatus {
         self.sampled = Some((now, position));
     }
 
-    fn publish(&self, labels: &[&str; 5]) {
-        let metrics = telemetry::metrics();
-        if let Some(position) = self.position {
-            metrics.applied_position.with_label_values(labels).set(position.offset() as f64);
+    fn publish(&self, key: PipelineKey, partition: &TopicPartition) {
+        if let (Some(position), Some(lag)) = (self.position, self.lag_records()) {
+            let oldest = self.oldest_unapplied_ms.filter(|_| lag > 0).map(|ms| ms as f64 / 1000.0);
+            telemetry::track_at(self.labels(key, partition), position.offset(), lag, oldest);
         }
-        if let Some(lag) = self.lag_records() {
-            metrics.lag_records.with_label_values(labels).set(lag as f64);
-        }
-        match self.oldest_unapplied_ms {
-            Some(oldest) if self.lag_records() != Some(0) => {
-                let gauge = &metrics.oldest_unapplied_timestamp_seconds;
-                gauge.with_label_values(labels).set(oldest as f64 / 1000.0);
-            }
-            _ => {
-                let _ = metrics.oldest_unapplied_timestamp_seconds.remove_label_values(labels);
-            }
-        }
+    }
+
+    fn labels<'s>(&'s self, key: PipelineKey, partition: &'s TopicPartition) -> TrackLabels<'s> {
+        TrackLabels { projection: &self.projection, store: key.store.as_str(), role: self.role, partition }
     }
 }
 
@@ -279,7 +258,7 @@ fn count(spec: &PipelineSpec, commit: &Commit, counts: &Counts) {
         [("applied", counts.applied), ("filtered", counts.filtered), ("skipped", counts.skipped)]
     {
         metrics
-            .events_processed_total
+            .events_processed
             .with_label_values(&[projection, store, role, outcome])
             .inc_by(events);
     }
@@ -287,7 +266,7 @@ fn count(spec: &PipelineSpec, commit: &Commit, counts: &Counts) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as i64);
     if let Some(newest) = newest {
         metrics
-            .event_time_to_visible_seconds
+            .event_time_to_visible
             .with_label_values(&[projection, store, role])
             .observe((now - newest).max(0) as f64 / 1e6);
     }

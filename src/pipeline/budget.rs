@@ -45,7 +45,7 @@ struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            telemetry::metrics().inflight_bytes.sub((permit.num_permits() * UNIT) as f64);
+            inflight().sub((permit.num_permits() * UNIT) as i64);
         }
     }
 }
@@ -54,8 +54,10 @@ impl Budget {
     /// A budget of `bytes` (at least 1 MiB).
     pub fn new(bytes: usize) -> Self {
         let units = u32::try_from(bytes.max(1 << 20) / UNIT).unwrap_or(u32::MAX >> 4);
-        telemetry::metrics().inflight_limit_bytes.set(f64::from(units) * UNIT as f64);
-        telemetry::metrics().inflight_bytes.set(0.0);
+        let metrics = telemetry::metrics();
+        let none: [&str; 0] = [];
+        metrics.inflight_limit_bytes.with_label_values(&none).set(i64::from(units) * UNIT as i64);
+        inflight().set(0);
         Self { permits: Arc::new(Semaphore::new(units as usize)), units }
     }
 
@@ -89,7 +91,7 @@ impl Reservation {
         {
             self.permit.merge(more.permit);
         }
-        telemetry::metrics().inflight_bytes.add((self.permit.num_permits() * UNIT) as f64);
+        inflight().add((self.permit.num_permits() * UNIT) as i64);
         HeldChunk { shared: Arc::new(Held { chunk, bytes, permit: Some(self.permit) }) }
     }
 }
@@ -111,4 +113,10 @@ impl HeldChunk {
     pub(super) fn bytes(&self) -> usize {
         self.shared.bytes
     }
+}
+
+/// The gauge of bytes on their way.
+fn inflight() -> prometheus::IntGauge {
+    let none: [&str; 0] = [];
+    telemetry::metrics().inflight_bytes.with_label_values(&none)
 }

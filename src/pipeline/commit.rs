@@ -83,22 +83,22 @@ pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
             Ok(_) => "ok",
             Err(fault) => fault.kind.as_str(),
         };
-        metrics.store_operations_total.with_label_values(&[store, "apply", result]).inc();
+        metrics.store_operations.with_label_values(&[store, "apply", result]).inc();
         metrics
-            .store_operation_duration_seconds
+            .store_operation_duration
             .with_label_values(&[store, "apply"])
             .observe(asked.elapsed().as_secs_f64());
         match written {
             Err(fault) if fault.kind == FaultKind::Transient && started.elapsed() < PATIENCE => {
                 metrics
-                    .retries_total
+                    .retries
                     .with_label_values(&[&*commit.spec.generation.projection, store, fault.kind.as_str()])
                     .inc();
                 tokio::time::sleep(backoff.next()).await;
             }
             other => {
                 metrics
-                    .batch_apply_duration_seconds
+                    .batch_apply_duration
                     .with_label_values(&[
                         &*commit.spec.generation.projection,
                         store,

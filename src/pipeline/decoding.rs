@@ -58,7 +58,7 @@ impl Decoding {
         let records = raw.records.len() as u64;
         let chunk = Decoder::new(envelope, self.paths_of(&topic)).decode(raw);
         let metrics = telemetry::metrics();
-        metrics.records_decoded_total.with_label_values(&[&*topic, &partition]).inc_by(records);
+        metrics.records_decoded.with_label_values(&[&*topic, &partition]).inc_by(records);
         Ok(chunk)
     }
 

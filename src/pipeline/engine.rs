@@ -194,7 +194,7 @@ impl Running {
             MemberEvent::Revoked(partitions) => ("revoked", partitions),
             MemberEvent::Lost(partitions) => ("lost", partitions),
         };
-        metrics.rebalances_total.with_label_values(&[kind]).inc();
+        metrics.rebalances.with_label_values(&[kind]).inc();
         tracing::info!(kind, partitions = ?partitions, "group changed");
         for partition in partitions {
             if kind == "assigned" { self.own(partition) } else { self.disown(&partition) }

@@ -86,6 +86,39 @@ pub(super) struct Feeder {
     last_tick: Instant,
 }
 
+impl Surroundings {
+    /// Waits until `bytes` of the budget are free.
+    async fn reserve(&self, bytes: usize) -> Reservation {
+        loop {
+            if let Some(reservation) = self.budget.try_reserve(bytes) {
+                return reservation;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Decodes a chunk once, for everybody.
+    async fn decode(&self, mut raw: RawChunk, reservation: Reservation) -> HeldChunk {
+        let (partition, records) = (raw.partition.clone(), raw.records.len() as u64);
+        telemetry::metrics()
+            .records_fetched
+            .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
+            .inc_by(records);
+        let chunk = loop {
+            match self.decoding.decode(raw).await {
+                Ok(chunk) => break chunk,
+                Err((back, fault)) => {
+                    tracing::warn!(%partition, %fault, "topic's envelope could not be looked up");
+                    raw = back;
+                    tokio::time::sleep(READER_PAUSE).await;
+                }
+            }
+        };
+        self.board.chunk_read(&chunk);
+        reservation.bind(chunk)
+    }
+}
+
 impl Fed {
     pub(super) fn has_credit(&self, shares: &Shares) -> bool {
         self.outstanding < shares.window
@@ -299,7 +332,7 @@ impl Feeder {
             Err(fault) => return self.reader_failed(fault, None),
         };
         let Some(reservation) = self.reserved.take() else { return };
-        let held = self.decode(raw, reservation).await;
+        let held = self.around.decode(raw, reservation).await;
         if self.ring.push(held).is_err() {
             let fault = crate::fault::Fault::bug("head reader skipped offsets");
             self.reader_failed(ReadFault::Fault(fault), None);
@@ -311,8 +344,8 @@ impl Feeder {
             Ok(raw) => raw,
             Err(fault) => return self.reader_failed(fault, Some(index)),
         };
-        let reservation = self.reserve().await;
-        let held = self.decode(raw, reservation).await;
+        let reservation = self.around.reserve(self.shares.chunk).await;
+        let held = self.around.decode(raw, reservation).await;
         let outside = |fed: &Fed| self.head.is_none() || !self.ring.contains(fed.position);
         let role = self.passes[index].role();
         for fed in self.tracks.values_mut() {
@@ -321,35 +354,6 @@ impl Feeder {
             }
         }
         self.passes[index].advanced(held.chunk().range().to);
-    }
-
-    async fn reserve(&self) -> Reservation {
-        loop {
-            if let Some(reservation) = self.around.budget.try_reserve(self.shares.chunk) {
-                return reservation;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn decode(&self, mut raw: RawChunk, reservation: Reservation) -> HeldChunk {
-        let (partition, records) = (self.partition.partition.to_string(), raw.records.len() as u64);
-        telemetry::metrics()
-            .records_fetched_total
-            .with_label_values(&[&*self.partition.topic, &partition])
-            .inc_by(records);
-        let chunk = loop {
-            match self.around.decoding.decode(raw).await {
-                Ok(chunk) => break chunk,
-                Err((back, fault)) => {
-                    tracing::warn!(partition = %self.partition, %fault, "topic's envelope could not be looked up");
-                    raw = back;
-                    tokio::time::sleep(READER_PAUSE).await;
-                }
-            }
-        };
-        self.around.board.chunk_read(&chunk);
-        reservation.bind(chunk)
     }
 
     /// A reader cannot go on: its tracks end, and find out why when they are claimed again.

@@ -210,11 +210,17 @@ impl Lane {
                     self.stopping.insert(culprit.record.partition.clone(), culprit);
                 }
                 (rest, Some(culprit)) => {
-                    self.pending.extend_front(rest);
+                    self.put_back(rest);
                     self.reject(culprit);
                 }
-                (rest, None) => self.pending.extend_front(rest),
+                (rest, None) => self.put_back(rest),
             }
+        }
+    }
+
+    fn put_back(&mut self, rest: Option<Segment>) {
+        if let Some(segment) = rest {
+            self.pending.push_front(segment);
         }
     }
 
@@ -330,7 +336,7 @@ impl Lane {
             Verdict::Applied => End::Moved("written by an earlier attempt".to_owned()),
             Verdict::Fenced => {
                 telemetry::metrics()
-                    .fenced_writes_total
+                    .fenced_writes
                     .with_label_values(&[self.spec.key.store.as_str()])
                     .inc();
                 End::Fenced
@@ -376,18 +382,5 @@ async fn answer_of(inflight: &mut Option<InFlight>) -> Result<Written, Fault> {
             .await
             .unwrap_or_else(|error| Err(Fault::bug(format!("writing a batch ended abnormally: {error}")))),
         None => std::future::pending().await,
-    }
-}
-
-/// Puts an optional segment back to the front of a queue.
-trait ExtendFront {
-    fn extend_front(&mut self, segment: Option<Segment>);
-}
-
-impl ExtendFront for VecDeque<Segment> {
-    fn extend_front(&mut self, segment: Option<Segment>) {
-        if let Some(segment) = segment {
-            self.push_front(segment);
-        }
     }
 }
