@@ -75,7 +75,7 @@ impl Token {
 
 /// Why a request was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub(super) enum Denied {
     /// No token was sent.
     Missing,
     /// The token is not one of the configured ones.
