@@ -83,6 +83,18 @@ impl Reconciler {
         Ok((catalog, pipelines))
     }
 
+    /// What the control tables say, for an instance that only answers queries: it proposes
+    /// nothing, creates nothing, and asks no broker.
+    pub async fn look(&mut self) -> Result<Catalog> {
+        let mut catalog = Catalog::default();
+        for record in self.settings.control.generations().await? {
+            let definition = self.definition_of(&record);
+            let change = self.change_of(&record);
+            catalog.entries.push(Entry { record, definition, change, topics: ReadTopics::new() });
+        }
+        Ok(catalog)
+    }
+
     async fn look_for_topics(&mut self) -> Result<()> {
         if self.topics_at.is_none_or(|at| at.elapsed() >= TOPICS_PERIOD) {
             self.topics = self.settings.source.topics().await?;
