@@ -14,6 +14,7 @@ pub mod fold;
 mod ops;
 mod registry;
 mod schema;
+pub mod trial;
 mod value;
 
 pub use apply::{Row, apply};
