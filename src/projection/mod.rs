@@ -20,11 +20,11 @@ pub use apply::{Row, apply};
 pub use decimal::Decimal;
 pub use definition::{Definition, Diagnostic};
 pub use delta::{Cell, Delta, Latest, RowDelta};
-pub use fold::Fold;
+pub use fold::{Fold, LoadedFold};
 pub use ops::{Op, Ops, RowAction, RowOps};
 pub use registry::Registry;
 pub use schema::{Column, ColumnType, Family, Schema, StoreKind};
-pub use value::{RowKey, Value};
+pub use value::{RowKey, Value, canonical_json};
 
 use std::sync::Arc;
 
