@@ -24,7 +24,7 @@ pub use fold::Fold;
 pub use ops::{Op, Ops, RowAction, RowOps};
 pub use registry::Registry;
 pub use schema::{Column, ColumnType, Family, Schema, StoreKind};
-pub use value::{RowKey, Value};
+pub use value::{RowKey, Value, canonical_json};
 
 use std::sync::Arc;
 

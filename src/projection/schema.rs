@@ -172,6 +172,11 @@ impl Schema {
         self.columns.iter().position(|c| &*c.name == name)
     }
 
+    /// The key's columns, in key order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().filter_map(|&index| self.columns.get(index))
+    }
+
     /// Whether column `index` is part of the key.
     pub fn is_key(&self, index: usize) -> bool {
         self.key.contains(&index)
