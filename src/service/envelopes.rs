@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::parts::Connections;
 use crate::config::{self, Config};
 use crate::event::Envelope;
 use crate::fault::{Fault, Result};
@@ -15,18 +14,24 @@ use crate::store::control::Control;
 
 /// Envelopes by configuration and memory.
 pub(super) struct TopicEnvelopes {
-    configured: BTreeMap<String, config::Envelope>,
+    configured: BTreeMap<String, Envelope>,
     control: Arc<dyn Control>,
     source: Arc<dyn EventSource>,
 }
 
 impl TopicEnvelopes {
-    pub(super) fn new(config: &Config, connections: &Connections) -> Self {
-        Self {
-            configured: config.kafka.topics.clone(),
-            control: Arc::clone(&connections.control),
-            source: Arc::clone(&connections.source),
+    pub(super) fn new(
+        config: &Config,
+        control: Arc<dyn Control>,
+        source: Arc<dyn EventSource>,
+    ) -> Result<Self> {
+        let mut configured = BTreeMap::new();
+        for (topic, envelope) in &config.kafka.topics {
+            if let Some(envelope) = envelope_of(topic, envelope)? {
+                configured.insert(topic.clone(), envelope);
+            }
         }
+        Ok(Self { configured, control, source })
     }
 
     async fn topic_id(&self, topic: &str) -> Result<String> {
@@ -39,8 +44,8 @@ impl TopicEnvelopes {
 #[async_trait]
 impl Envelopes for TopicEnvelopes {
     async fn known(&self, topic: &str) -> Result<Option<Envelope>> {
-        if let Some(configured) = self.configured.get(topic).and_then(envelope_of) {
-            return Ok(Some(configured));
+        if let Some(configured) = self.configured.get(topic) {
+            return Ok(Some(configured.clone()));
         }
         let remembered = self.control.envelope(topic, &self.topic_id(topic).await?).await?;
         Ok(remembered.as_deref().and_then(Envelope::from_name))
@@ -51,5 +56,18 @@ impl Envelopes for TopicEnvelopes {
         let name = self.control.remember_envelope(topic, &id, &detected.name()).await?;
         tracing::info!(topic, envelope = name, "envelope detected");
         Ok(Envelope::from_name(&name).unwrap_or(detected))
+    }
+}
+
+/// The configured envelope; none when it is to be detected.
+fn envelope_of(topic: &str, configured: &config::Envelope) -> Result<Option<Envelope>> {
+    let wrong = |what: String| Fault::misconfigured(format!("kafka.topics.{topic}.envelope: {what}"));
+    match configured {
+        config::Envelope::Auto => Ok(None),
+        config::Envelope::Named(name) => Ok(Envelope::from_name(name)),
+        config::Envelope::Fields(fields) => serde_json::to_value(fields)
+            .and_then(serde_json::from_value)
+            .map(|mapping| Some(Envelope::Fields(mapping)))
+            .map_err(|error| wrong(error.to_string())),
     }
 }

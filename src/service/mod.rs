@@ -15,7 +15,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::backend::ServiceBackend;
-use self::envelopes::TopicEnvelopes;
 use self::facts::Facts;
 use self::parts::Connections;
 use crate::api::{self, Backend, Server};
@@ -188,7 +187,7 @@ async fn prepare(
     if engine.is_none() {
         let parts = Parts {
             source: Arc::clone(&connections.source),
-            envelopes: Arc::new(TopicEnvelopes::new(config, connections)),
+            envelopes: Arc::clone(&connections.envelopes),
             // Half of the limit for what is decoded, half for what the client has fetched.
             budget: Budget::new(config.pipeline.memory_limit / 2),
             limits: Limits {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::envelopes::TopicEnvelopes;
 use crate::config::Config;
 use crate::fault::Result;
+use crate::pipeline::Envelopes;
 use crate::projection::StoreKind;
 use crate::source::EventSource;
 use crate::source::kafka::{self, KafkaSource};
@@ -21,6 +23,7 @@ pub(super) struct Connections {
     pub(super) control: Arc<dyn Control>,
     pub(super) source: Arc<dyn EventSource>,
     pub(super) stores: BTreeMap<StoreKind, Arc<dyn ViewStore>>,
+    pub(super) envelopes: Arc<dyn Envelopes>,
 }
 
 impl Connections {
@@ -48,7 +51,9 @@ impl Connections {
         let mut stores: BTreeMap<StoreKind, Arc<dyn ViewStore>> = BTreeMap::new();
         stores.insert(StoreKind::Postgres, Arc::new(store));
         stores.insert(StoreKind::Redis, Arc::new(redis));
-        Ok(Self { control: Arc::new(control), source: Arc::new(source), stores })
+        let (control, source): (Arc<dyn Control>, Arc<dyn EventSource>) = (Arc::new(control), Arc::new(source));
+        let envelopes = TopicEnvelopes::new(config, Arc::clone(&control), Arc::clone(&source))?;
+        Ok(Self { control, source, stores, envelopes: Arc::new(envelopes) })
     }
 
     /// Whether each store answers.
