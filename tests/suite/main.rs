@@ -1,1 +1,3 @@
-fn main() {}
+//! The hermetic suite: no server, no clock, no network.
+
+mod definitions;
