@@ -6,6 +6,7 @@
 //! [`apply()`] is the executable form of it).
 
 mod apply;
+mod builder;
 mod decimal;
 pub mod definition;
 mod delta;
@@ -18,6 +19,7 @@ pub mod trial;
 mod value;
 
 pub use apply::{Row, apply};
+pub use builder::{SchemaBuilder, is_name};
 pub use decimal::Decimal;
 pub use definition::{Definition, Diagnostic};
 pub use delta::{Cell, Delta, Latest, RowDelta};
