@@ -366,3 +366,29 @@ fn split_version(name: &str) -> (&str, Option<u32>) {
         _ => (name, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_version_behind_the_last_dot_is_taken_off_a_type() {
+        for (name, base, version) in [
+            ("order.created.v2", "order.created", Some(2)),
+            ("order.v1.created", "order.v1.created", None),
+            ("order.created.v", "order.created.v", None),
+            ("order.created.v+2", "order.created.v+2", None),
+            ("order.created.v2b", "order.created.v2b", None),
+            (
+                "order.created.v99999999999",
+                "order.created.v99999999999",
+                None,
+            ),
+            ("orderv2", "orderv2", None),
+            (".v2", ".v2", None),
+            ("a.v1.v02", "a.v1", Some(2)),
+        ] {
+            assert_eq!(split_version(name), (base, version), "{name}");
+        }
+    }
+}

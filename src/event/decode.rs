@@ -109,18 +109,15 @@ impl Work<'_> {
         let shape = &self.plan.shape;
         self.scan(shape, value)?;
         self.resolve(shape);
+        let found = |body: &Body| self.found(body.data) != MISSING;
+        let body = shape.bodies.iter().position(found);
         if !shape.places(Field::Type).is_empty() {
             self.typed()?;
-        }
-        let data = shape
-            .bodies
-            .first()
-            .map_or(MISSING, |body| self.found(body.data));
-        if data == MISSING {
+        } else if body.is_none() {
             return Err(self.unfit("data", "is missing"));
         }
         let time = self.time()?;
-        Ok(self.finish(Meaning::Json, &shape.bodies, 0, time))
+        Ok(self.finish(Meaning::Json, &shape.bodies, body.unwrap_or(0), time))
     }
 
     fn structured(&mut self, value: Span) -> Result<Decoded, String> {

@@ -9,9 +9,9 @@ use super::path::Path;
 
 /// Which fields of a JSON record are the envelope, as dotted paths from the record's root.
 ///
-/// A field may have several places: the first that holds something counts. A field without a
-/// place is absent; without a place for the type the topic is the type; without a place for
-/// `data` the whole record is the data. Read and written as a table of names (those of
+/// A field, and the data, may have several places: the first that holds something counts. A field
+/// without a place is absent; without a place for the type the topic is the type; without a place
+/// for `data` the whole record is the data. Read and written as a table of names (those of
 /// [`Field::name`], and `data`) to a path or a list of paths.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(
@@ -20,8 +20,11 @@ use super::path::Path;
 )]
 pub struct Mapping {
     fields: [Vec<Path>; Field::COUNT],
-    data: Option<Path>,
+    data: Vec<Path>,
 }
+
+/// The name of the data in a table.
+const DATA: &str = "data";
 
 /// One path or several, as users write them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -37,9 +40,9 @@ impl Mapping {
         &self.fields[field.slot()]
     }
 
-    /// The place of the data; the whole record when none.
-    pub fn data(&self) -> Option<&Path> {
-        self.data.as_ref()
+    /// The places of the data; the whole record when there are none.
+    pub fn data(&self) -> &[Path] {
+        &self.data
     }
 
     /// Adds a place of `field` behind those that it has.
@@ -47,9 +50,9 @@ impl Mapping {
         self.fields[field.slot()].push(place);
     }
 
-    /// Sets the place of the data.
-    pub fn set_data(&mut self, place: Path) {
-        self.data = Some(place);
+    /// Adds a place of the data behind those that it has.
+    pub fn add_data(&mut self, place: Path) {
+        self.data.push(place);
     }
 }
 
@@ -64,14 +67,12 @@ impl TryFrom<BTreeMap<String, Places>> for Mapping {
                 Places::Many(places) => places,
             };
             for place in places {
-                let path = Path::dotted(&place)?;
-                if name == "data" {
-                    if mapping.data.replace(path).is_some() {
-                        return Err("`data` has more than one place".to_owned());
-                    }
+                let place = Path::dotted(&place)?;
+                if name == DATA {
+                    mapping.add_data(place);
                 } else {
                     let field = Field::from_name(&name).ok_or_else(|| unknown(&name))?;
-                    mapping.add(field, path);
+                    mapping.add(field, place);
                 }
             }
         }
@@ -90,18 +91,18 @@ fn unknown(name: &str) -> String {
 impl From<Mapping> for BTreeMap<String, Places> {
     fn from(mapping: Mapping) -> Self {
         let mut table = Self::new();
-        for field in Field::ALL {
-            let mut places: Vec<String> =
-                mapping.places(field).iter().map(Path::to_dotted).collect();
+        let mut insert = |name: &str, places: &[Path]| {
+            let mut places: Vec<String> = places.iter().map(Path::to_dotted).collect();
             if places.len() > 1 {
-                table.insert(field.name().to_owned(), Places::Many(places));
+                table.insert(name.to_owned(), Places::Many(places));
             } else if let Some(place) = places.pop() {
-                table.insert(field.name().to_owned(), Places::One(place));
+                table.insert(name.to_owned(), Places::One(place));
             }
+        };
+        for field in Field::ALL {
+            insert(field.name(), mapping.places(field));
         }
-        if let Some(data) = &mapping.data {
-            table.insert("data".to_owned(), Places::One(data.to_dotted()));
-        }
+        insert(DATA, &mapping.data);
         table
     }
 }

@@ -15,6 +15,7 @@ mod detect;
 mod envelope;
 mod field;
 mod json;
+pub mod lines;
 mod mapping;
 mod path;
 mod plan;

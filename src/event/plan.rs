@@ -115,6 +115,11 @@ fn mapped(mapping: &Mapping, paths: &PathSet) -> Shape {
     for field in Field::ALL {
         shape.add_field(field, mapping.places(field));
     }
-    shape.add_body(mapping.data().unwrap_or(&Path::default()), paths);
+    if mapping.data().is_empty() {
+        shape.add_body(&Path::default(), paths);
+    }
+    for place in mapping.data() {
+        shape.add_body(place, paths);
+    }
     shape
 }
