@@ -42,9 +42,9 @@ pub(super) fn calculate<'v>(
 
 fn exactly(op: Arithmetic, a: &Decimal, b: &Decimal) -> Result<Decimal, String> {
     let result = match op {
-        Arithmetic::Add => a.add(b),
-        Arithmetic::Subtract => a.sub(b),
-        Arithmetic::Multiply => a.mul(b),
+        Arithmetic::Add => a.checked_add(b),
+        Arithmetic::Subtract => a.checked_sub(b),
+        Arithmetic::Multiply => a.checked_mul(b),
         Arithmetic::Divide => {
             if b.is_zero() {
                 return Err("divides by zero".into());

@@ -19,8 +19,10 @@
 //!   fields read as null; a missing header is a fault, a missing record key is null;
 //! - in a row, everything that is not there is null, also below a jsonb column.
 
-mod calendar;
+
 mod calculate;
+mod calendar;
+mod calls;
 mod check;
 mod compare;
 mod eval;
