@@ -8,3 +8,6 @@ mod metrics;
 mod memory_store;
 #[path = "../support/store_contract.rs"]
 mod store_contract;
+//! The hermetic suite: no server, no clock, no network.
+
+mod definitions;

@@ -9,7 +9,7 @@ use super::names::{column_name_problem, did_you_mean};
 use crate::projection::{ColumnType, Value};
 
 /// Example of a column table, for messages.
-const EXAMPLE: &str = "name = { type = \"bigint\", default = 0 }";
+const EXAMPLE: &str = "{ type = \"bigint\", default = 0 }";
 
 /// The names of all types.
 const TYPES: [&str; 12] = [
@@ -96,7 +96,7 @@ fn read_column(entry: &Entry, problems: &mut Problems<'_>) -> Option<Declared> {
         _ => problems.add(
             entry.value.at(),
             format!(
-                "column `{name}` must be a type or a table, not {}: write {name} = \"text\" or {EXAMPLE}",
+                "column `{name}` must be a type or a table, not {}: write {name} = \"text\" or {name} = {EXAMPLE}",
                 entry.value.what()
             ),
         ),
@@ -142,7 +142,7 @@ fn read_fields(column: &mut Declared, fields: &[Entry], problems: &mut Problems<
     if !has_type {
         problems.add(
             column.at,
-            format!("column `{name}` has no type: write {EXAMPLE}"),
+            format!("column `{name}` has no type: write {name} = {EXAMPLE}"),
         );
     }
     let Some(node) = default else { return };

@@ -65,6 +65,11 @@ impl<'t> Problems<'t> {
         self.found.push((offset, message.into()));
     }
 
+    /// Whether a problem that begins with `beginning` was noted.
+    pub(super) fn mention(&self, beginning: &str) -> bool {
+        self.found.iter().any(|(_, m)| m.starts_with(beginning))
+    }
+
     /// How many problems there are.
     pub(super) fn count(&self) -> usize {
         self.found.len()

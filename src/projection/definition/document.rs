@@ -115,19 +115,23 @@ impl Node {
 pub(super) fn read(problems: &mut Problems<'_>) -> Option<Vec<Entry>> {
     let text = problems.text();
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut readable = true;
+    let mut syntax: Option<(usize, String)> = None;
     for error in errors {
         let span = error.span().unwrap_or_default();
         if error.message() == "duplicate key" {
             let key = text.get(span.clone()).unwrap_or_default();
             problems.add(span.start, format!("duplicate key `{key}`"));
-        } else {
-            readable = false;
+        } else if syntax.as_ref().is_none_or(|(first, _)| span.start < *first) {
+            // What follows the first one is mostly its consequence.
             let message = error.message().trim().replace('\n', ", ");
-            problems.add(span.start, format!("not valid TOML: {message}"));
+            syntax = Some((span.start, format!("not valid TOML: {message}")));
         }
     }
-    readable.then(|| entries(root.into_inner()))
+    if let Some((at, message)) = syntax {
+        problems.add(at, message);
+        return None;
+    }
+    Some(entries(root.into_inner()))
 }
 
 fn entries(table: DeTable<'_>) -> Vec<Entry> {

@@ -240,7 +240,7 @@ impl<'r, 'c, 't> HandlerReader<'r, 'c, 't> {
             let meant = did_you_mean(name, known());
             let message = if TOP_LEVEL.contains(&name) {
                 move_above(name, &title(entry))
-            } else if meant.is_empty() && matches!(field.value.kind, Kind::Table(_)) {
+            } else if meant.is_empty() && looks_like_handler(&field.value, &known) {
                 format!(
                     "unknown key `{name}` in {}; if it is part of the event type, quote the whole type: [on.\"{}.{name}\"]",
                     title(entry),
@@ -256,6 +256,17 @@ impl<'r, 'c, 't> HandlerReader<'r, 'c, 't> {
 
 fn field<'f>(fields: &'f [Entry], name: &str) -> Option<&'f Entry> {
     fields.iter().find(|field| field.key == name)
+}
+
+/// Whether `[on.order.created]` was written for `[on."order.created"]`.
+fn looks_like_handler<'k, I: Iterator<Item = &'k str>>(node: &Node, known: &dyn Fn() -> I) -> bool {
+    let Kind::Table(entries) = &node.kind else {
+        return false;
+    };
+    entries.is_empty()
+        || entries.iter().any(|entry| {
+            known().any(|key| key == entry.key) || looks_like_handler(&entry.value, known)
+        })
 }
 
 /// The handler's header, for messages.

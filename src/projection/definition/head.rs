@@ -27,9 +27,12 @@ const MAX_TOPIC: usize = 249;
 
 /// The message for a top-level key below the header `below`.
 pub(super) fn move_above(key: &str, below: &str) -> String {
-    format!(
-        "`{key}` is a top-level key, but it stands below {below}: move it above the first table header"
-    )
+    let misplaced = misplaced(key);
+    format!("{misplaced} {below}: move it above the first table header")
+}
+
+fn misplaced(key: &str) -> String {
+    format!("`{key}` is a top-level key, but it stands below")
 }
 
 /// The simple keys of the top level.
@@ -80,20 +83,26 @@ pub(super) fn read(entries: &[Entry], problems: &mut Problems<'_>) -> Head {
             ),
         }
     }
+    if !entries.iter().any(|entry| entry.key == "stores") {
+        head.stores = vec![StoreKind::Postgres];
+    }
+    head
+}
+
+/// Notes what a definition cannot do without; to be called last, because a key that was found at a
+/// wrong place is not also missing.
+pub(super) fn note_missing(entries: &[Entry], problems: &mut Problems<'_>) {
     for (key, example) in [
         ("topics", "topics = [\"orders\"]"),
         ("key", "key = { order_id = \"data.orderId\" }"),
         ("columns", "a [columns] table with at least the key's columns"),
         ("on", "at least one handler, such as [on.\"order.created\"]"),
     ] {
-        if !entries.iter().any(|entry| entry.key == key) {
+        let present = entries.iter().any(|entry| entry.key == key);
+        if !present && !problems.mention(&misplaced(key)) {
             problems.add(0, format!("`{key}` is missing: add {example}"));
         }
     }
-    if !entries.iter().any(|entry| entry.key == "stores") {
-        head.stores = vec![StoreKind::Postgres];
-    }
-    head
 }
 
 /// The strings of an array, each once and with its place.

@@ -141,6 +141,7 @@ fn check(
         .map(|column| family_of(column, shape.name(column), &parts.uses, problems))
         .collect();
     check_defaults(&shape, &families, problems);
+    head::note_missing(entries, problems);
     if problems.count() > 0 {
         return None;
     }

@@ -32,7 +32,11 @@ pub(super) fn column_name_problem(name: &str) -> Option<String> {
 /// `; did you mean …?` when one of `known` is close to `name`, else nothing.
 pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let lower = name.to_ascii_lowercase();
-    let limit = if name.chars().count() <= 3 { 1 } else { 2 };
+    let limit = match name.chars().count() {
+        0 | 1 => 0,
+        2 | 3 => 1,
+        _ => 2,
+    };
     known
         .into_iter()
         .map(|candidate| (distance(&lower, candidate), candidate))

@@ -64,10 +64,12 @@ impl OpReader<'_, '_, '_> {
         };
         let mut seen: Vec<&str> = Vec::new();
         for item in items {
-            let Some(name) = item.text("unset", self.compiler.problems) else {
+            let Kind::Text(name) = &item.kind else {
+                let message = format!("`unset` must hold column names, not {}", item.what());
+                self.compiler.problems.add(item.at(), message);
                 continue;
             };
-            if seen.contains(&name) {
+            if seen.contains(&name.as_str()) {
                 let message = format!("`{name}` stands in `unset` twice");
                 self.compiler.problems.add(item.at(), message);
                 continue;

@@ -1,7 +1,9 @@
 //! What a handler does with one event.
 //!
 //! The ops of a handler run in document order, element by element. `row.` sees the row as it is
-//! before the event, and inside `each` as the earlier elements of the same event left it.
+//! before the event, and inside `each` as the earlier elements of the same event left it. Where
+//! there is no row yet, columns read as their defaults and key columns as null, so that
+//! `row.<key column> == null` asks whether the row is new.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -376,13 +378,13 @@ impl Step<'_> {
         Ok(true)
     }
 
-    /// The row of `key` as it is now; what a new row starts with when there is none.
+    /// The row of `key` as it is now; the defaults when there is none.
     fn row(&self, key: &RowKey) -> Row {
         let current = match self.earlier.get(key) {
             Some(row) => row.clone(),
             None => self.rows.get(key).cloned(),
         };
-        current.unwrap_or_else(|| new_row(self.schema, key))
+        current.unwrap_or_else(|| no_row(self.schema))
     }
 
     /// Applies the ops from `first` on to the rows that later elements will see.
@@ -405,17 +407,11 @@ impl Step<'_> {
     }
 }
 
-/// A row that has only its key and defaults.
-fn new_row(schema: &Schema, key: &RowKey) -> Row {
-    let mut values: Vec<Value> = schema.columns.iter().map(|c| c.default.clone()).collect();
-    for (&column, part) in schema.key.iter().zip(key.parts()) {
-        if let Some(value) = values.get_mut(column) {
-            *value = part.clone();
-        }
-    }
+/// What `row` reads as where there is none.
+fn no_row(schema: &Schema) -> Row {
     Row {
-        orders: vec![None; values.len()],
-        values,
+        values: schema.columns.iter().map(|c| c.default.clone()).collect(),
+        orders: vec![None; schema.columns.len()],
     }
 }
 
