@@ -2,42 +2,271 @@
 
 use std::sync::Arc;
 
-use super::delta::RowDelta;
-use super::ops::Ops;
-use super::schema::Schema;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::Rows;
+use super::apply::{Row, apply_cell};
+use super::delta::{Cell, Delta, Latest, RowDelta};
+use super::ops::{Op, Ops, RowAction, RowOps};
+use super::schema::{Family, Schema};
+use super::value::RowKey;
 use crate::fault::Result;
 
 /// Folds ops into one delta per row.
 #[derive(Debug)]
 pub struct Fold {
     schema: Arc<Schema>,
+    rows: HashMap<RowKey, Change>,
+    bytes: usize,
 }
+
+/// What a row's events did so far.
+#[derive(Debug)]
+enum Change {
+    /// By increasing column, each at most once.
+    Upsert(Vec<(usize, Cell)>),
+    Delete,
+}
+
+/// What a row adds to the size of a batch beside its key and cells.
+const ROW_OVERHEAD: usize = 32;
 
 impl Fold {
     /// An empty fold of rows of `schema`.
     pub fn new(schema: Arc<Schema>) -> Self {
-        Self { schema }
+        Self {
+            schema,
+            rows: HashMap::new(),
+            bytes: 0,
+        }
     }
 
     /// Combines one event's ops, in order, onto what was folded so far, and leaves `ops` empty.
     /// After a fault the fold must be thrown away: it may hold a part of the event.
     pub fn absorb(&mut self, ops: &mut Ops) -> Result<()> {
-        let _ = (&self.schema, ops);
-        Err(crate::fault::Fault::bug("not written yet"))
+        for row in ops.rows.drain(..) {
+            self.absorb_row(row)?;
+        }
+        Ok(())
+    }
+
+    fn absorb_row(&mut self, RowOps { key, action }: RowOps) -> Result<()> {
+        let change = match self.rows.entry(key) {
+            Entry::Occupied(occupied) => occupied.into_mut(),
+            Entry::Vacant(vacant) => {
+                self.bytes += ROW_OVERHEAD + vacant.key().text().len();
+                vacant.insert(Change::Upsert(Vec::new()))
+            }
+        };
+        let ops = match action {
+            RowAction::Upsert(ops) => ops,
+            RowAction::Delete => {
+                if let Change::Upsert(cells) = change {
+                    let weights = cells.iter().map(|(_, cell)| cell.weight());
+                    self.bytes = self.bytes.saturating_sub(weights.sum());
+                }
+                *change = Change::Delete;
+                return Ok(());
+            }
+        };
+        if let Change::Delete = change {
+            let cells = fresh(&self.schema);
+            self.bytes += cells.iter().map(|(_, cell)| cell.weight()).sum::<usize>();
+            *change = Change::Upsert(cells);
+        }
+        if let Change::Upsert(cells) = change {
+            if cells.is_empty() {
+                cells.reserve_exact(ops.len());
+            }
+            for (index, op) in ops {
+                if let Some(cell) = op.into_cell(&self.schema, index)? {
+                    add_cell(&self.schema, cells, (index, cell), &mut self.bytes)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many rows have a delta.
     pub fn rows(&self) -> usize {
-        0
+        self.rows.len()
     }
 
     /// About how many bytes the deltas take on their way to a store.
     pub fn bytes(&self) -> usize {
-        0
+        self.bytes
     }
 
     /// The deltas, sorted by key; the fold is empty afterwards and keeps its memory.
     pub fn finish(&mut self) -> Vec<RowDelta> {
-        Vec::new()
+        self.bytes = 0;
+        let mut deltas: Vec<RowDelta> = self
+            .rows
+            .drain()
+            .map(|(key, change)| match change {
+                Change::Upsert(cells) => RowDelta::Upsert(key, cells),
+                Change::Delete => RowDelta::Delete(key),
+            })
+            .collect();
+        deltas.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        deltas
     }
+}
+
+/// The cells of a row that was deleted and comes again: every column starts from its default.
+fn fresh(schema: &Schema) -> Vec<(usize, Cell)> {
+    schema
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !schema.is_key(*index))
+        .map(|(index, column)| (index, Cell::Replace(column.default.clone())))
+        .collect()
+}
+
+/// Combines `next` onto the row's cells, and keeps account of their size.
+fn add_cell(
+    schema: &Schema,
+    cells: &mut Vec<(usize, Cell)>,
+    (index, next): (usize, Cell),
+    bytes: &mut usize,
+) -> Result<()> {
+    let at = cells.partition_point(|(column, _)| *column < index);
+    match cells.get_mut(at) {
+        Some((column, cell)) if *column == index => {
+            let grows = matches!(cell, Cell::Op(Delta::Append { .. } | Delta::Object(_)));
+            if grows {
+                // Measuring a long list on every append would cost more than a rough figure is worth.
+                let (more, before) = (next.weight(), entries(cell));
+                cell.then(next, schema, index)?;
+                *bytes += if entries(cell) > before { more } else { 0 };
+            } else {
+                let before = cell.weight();
+                cell.then(next, schema, index)?;
+                *bytes = (*bytes + cell.weight()).saturating_sub(before);
+            }
+        }
+        _ => {
+            *bytes += next.weight();
+            cells.insert(at, (index, next));
+        }
+    }
+    Ok(())
+}
+
+/// How many elements or entries a cell of the list or object family holds.
+fn entries(cell: &Cell) -> usize {
+    match cell {
+        Cell::Op(Delta::Append { items, .. }) => items.len(),
+        Cell::Op(Delta::Object(entries)) => entries.len(),
+        _ => 0,
+    }
+}
+
+/// Folds ops onto rows that were loaded, for handlers that look at rows: each event sees what the
+/// events before it did.
+#[derive(Debug)]
+pub struct LoadedFold {
+    schema: Arc<Schema>,
+    loaded: HashMap<RowKey, Loaded>,
+    /// Rows that were not loaded, because no handler looks at them.
+    others: Fold,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    row: Option<Row>,
+    touched: bool,
+}
+
+impl LoadedFold {
+    /// A fold onto `rows`, as a store loaded them.
+    pub fn new(schema: Arc<Schema>, rows: &[(RowKey, Option<Row>)]) -> Self {
+        let loaded = rows
+            .iter()
+            .map(|(key, row)| {
+                let row = row.clone();
+                let touched = false;
+                (key.clone(), Loaded { row, touched })
+            })
+            .collect();
+        Self {
+            others: Fold::new(schema.clone()),
+            schema,
+            loaded,
+        }
+    }
+
+    /// Applies one event's ops, in order, and leaves `ops` empty. After a fault the fold must be
+    /// thrown away: it may hold a part of the event.
+    pub fn absorb(&mut self, ops: &mut Ops) -> Result<()> {
+        for row in ops.rows.drain(..) {
+            match self.loaded.get_mut(&row.key) {
+                Some(loaded) => loaded.absorb(&self.schema, row)?,
+                None => self.others.absorb_row(row)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The deltas of the rows that were touched, sorted by key. They replace every column beside
+    /// the key, or delete the row; only of rows that were not loaded they are ops.
+    pub fn finish(mut self) -> Vec<RowDelta> {
+        let mut deltas = self.others.finish();
+        let touched = self.loaded.into_iter().filter(|(_, l)| l.touched);
+        deltas.extend(touched.map(|(key, loaded)| match loaded.row {
+            Some(row) => RowDelta::Upsert(key, replacements(&self.schema, row)),
+            None => RowDelta::Delete(key),
+        }));
+        deltas.sort_unstable_by(|a, b| a.key().cmp(b.key()));
+        deltas
+    }
+}
+
+impl Loaded {
+    fn absorb(&mut self, schema: &Schema, RowOps { key, action }: RowOps) -> Result<()> {
+        self.touched = true;
+        match action {
+            RowAction::Delete => self.row = None,
+            RowAction::Upsert(ops) => {
+                let row = self.row.get_or_insert_with(|| Row::new(schema, &key));
+                for (index, op) in ops {
+                    apply_op(schema, row, index, op)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rows for LoadedFold {
+    fn get(&self, key: &RowKey) -> Option<&Row> {
+        self.loaded.get(key)?.row.as_ref()
+    }
+}
+
+fn apply_op(schema: &Schema, row: &mut Row, index: usize, op: Op) -> Result<()> {
+    match op.into_cell(schema, index)? {
+        Some(cell) => apply_cell(schema, row, index, &cell),
+        None => Ok(()),
+    }
+}
+
+/// Cells that make every column beside the key what it is in `row`.
+fn replacements(schema: &Schema, row: Row) -> Vec<(usize, Cell)> {
+    let columns = schema.columns.iter().zip(row.values).zip(row.orders);
+    columns
+        .enumerate()
+        .filter(|(index, _)| !schema.is_key(*index))
+        .map(|(index, ((column, value), order))| {
+            let cell = match order {
+                Some(order) if column.family == Family::Latest => {
+                    Cell::ReplaceLatest(Latest { order, value })
+                }
+                _ => Cell::Replace(value),
+            };
+            (index, cell)
+        })
+        .collect()
 }

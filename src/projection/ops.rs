@@ -1,8 +1,12 @@
 //! What one event does to rows: a closed set of ops, before folding.
 
+use std::collections::BTreeMap;
+
 use super::decimal::Decimal;
-use super::delta::Latest;
-use super::value::{RowKey, Value};
+use super::delta::{Cell, Delta, Latest};
+use super::schema::{Column, Family, Schema};
+use super::value::{RowKey, Value, fits_inside};
+use crate::fault::Result;
 
 /// One op on one column.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +44,90 @@ pub enum Op {
         /// The entry's name.
         key: Box<str>,
     },
+}
+
+impl Op {
+    /// Whether a column of `family` may have this op.
+    const fn belongs_to(&self, family: Family) -> bool {
+        match self {
+            Self::Set(_) | Self::Unset => matches!(
+                family,
+                Family::Assign | Family::Sum | Family::Greatest | Family::Least
+            ),
+            Self::SetOnce(_) => matches!(family, Family::Assign),
+            Self::Latest(_) => matches!(family, Family::Latest),
+            Self::Add(_) => matches!(family, Family::Sum),
+            Self::Max(_) => matches!(family, Family::Greatest),
+            Self::Min(_) => matches!(family, Family::Least),
+            Self::Append { .. } => matches!(family, Family::List),
+            Self::Put { .. } | Self::Remove { .. } => matches!(family, Family::Object),
+        }
+    }
+
+    /// What the op alone does to column `index`, with its value as the column's type has it; none
+    /// when it changes nothing. A value that the column cannot hold is a poison fault, an op that
+    /// the column cannot have a bug of the handler.
+    pub(super) fn into_cell(self, schema: &Schema, index: usize) -> Result<Option<Cell>> {
+        let Some(column) = schema.columns.get(index) else {
+            return Err(schema.bug(index, "does not exist"));
+        };
+        if schema.is_key(index) {
+            return Err(schema.bug(index, "belongs to the key, which no op may change"));
+        }
+        if !self.belongs_to(column.family) {
+            return Err(schema.bug(index, "has an op of another family"));
+        }
+        self.as_cell(column)
+            .map_err(|reason| schema.poison(index, &reason))
+    }
+
+    fn as_cell(self, column: &Column) -> std::result::Result<Option<Cell>, String> {
+        let typed = |value: Value| {
+            value
+                .cast(column.ty)
+                .map_err(|reason| format!("cannot take a value that {reason}"))
+        };
+        let nested = |json: Box<str>| {
+            if fits_inside(&json) {
+                Ok(json)
+            } else {
+                Err("would be nested too deep".to_owned())
+            }
+        };
+        let delta = match self {
+            Self::Set(value) => return typed(value).map(|value| Some(Cell::Replace(value))),
+            Self::Unset => return Ok(Some(Cell::Replace(Value::Null))),
+            Self::SetOnce(value) | Self::Max(value) | Self::Min(value) if value.is_null() => {
+                return Ok(None);
+            }
+            Self::Latest(latest) if latest.value.is_null() => return Ok(None),
+            Self::SetOnce(value) => Delta::SetOnce(typed(value)?),
+            Self::Max(value) => Delta::Max(typed(value)?),
+            Self::Min(value) => Delta::Min(typed(value)?),
+            Self::Latest(Latest { order, value }) => Delta::Latest(Latest {
+                order,
+                value: typed(value)?,
+            }),
+            // An amount that the column could not hold by itself is refused here, so that it does
+            // not depend on its neighbours in a batch whether it passes.
+            Self::Add(amount) => match typed(Value::Numeric(amount))?.to_decimal() {
+                Some(amount) => Delta::Add(amount),
+                None => return Ok(None),
+            },
+            Self::Append { item, keep } => Delta::Append {
+                items: vec![nested(item)?],
+                keep,
+            },
+            Self::Put { key, .. } if key.as_bytes().contains(&0) => {
+                return Err("cannot take an entry whose name contains U+0000".into());
+            }
+            Self::Put { key, value } => {
+                Delta::Object(BTreeMap::from([(key, Some(nested(value)?))]))
+            }
+            Self::Remove { key } => Delta::Object(BTreeMap::from([(key, None)])),
+        };
+        Ok(Some(Cell::Op(delta)))
+    }
 }
 
 /// What happens to one row.

@@ -4,6 +4,7 @@
 //! with the fewest escapes, numbers as they were written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -239,7 +240,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Writes `text` as a JSON string with the fewest escapes.
-pub(super) fn write_string(out: &mut String, text: &str) {
+pub(in super::super) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut clean = 0;
     for (at, byte) in text.bytes().enumerate() {
@@ -273,8 +274,8 @@ pub(in super::super) fn elements(json: &str) -> Result<Vec<&str>, String> {
 }
 
 /// The entries of a JSON object, by key. Err when it is no object.
-pub(in super::super) fn members(json: &str) -> Result<Vec<(Box<str>, &str)>, String> {
-    let entries: std::collections::BTreeMap<Box<str>, &RawValue> =
+pub(in super::super) fn members(json: &str) -> Result<BTreeMap<Box<str>, &str>, String> {
+    let entries: BTreeMap<Box<str>, &RawValue> =
         serde_json::from_str(json).map_err(|_| "is not a json object")?;
     Ok(entries.into_iter().map(|(k, v)| (k, v.get())).collect())
 }

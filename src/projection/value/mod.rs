@@ -9,7 +9,7 @@ mod text;
 mod time;
 
 pub use json::canonical_json;
-pub(super) use json::{elements, fits_inside, members};
+pub(super) use json::{elements, fits_inside, members, write_string};
 pub use key::RowKey;
 
 use super::decimal::Decimal;
@@ -45,6 +45,16 @@ impl Value {
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
+    }
+
+    /// About how many bytes its text takes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::TextArray(texts) => texts.iter().map(|text| text.len() + 3).sum(),
+            _ => 16,
+        }
     }
 
     /// What it is, for messages.

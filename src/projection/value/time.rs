@@ -88,20 +88,19 @@ pub(super) fn parse_timestamp(text: &str) -> Option<i64> {
     let local = date.at(hour as i8, minute as i8, second as i8, 0);
     let seconds = local.duration_since(EPOCH).as_secs() - offset(rest)?;
     let instant = seconds * 1_000_000 + micros;
-    civil(instant).map(|_| instant)
+    is_timestamp(instant).then_some(instant)
 }
 
 /// The civil time of an instant in UTC; none outside of the years 0001 to 9999.
 fn civil(micros: i64) -> Option<DateTime> {
-    EPOCH
-        .checked_add(SignedDuration::from_micros(micros))
-        .ok()
-        .filter(|time| time.year() >= 1)
+    let time = EPOCH.checked_add(SignedDuration::from_micros(micros)).ok();
+    time.filter(|_| is_timestamp(micros))
 }
 
 /// Whether the instant lies in the years that can be written.
 pub(super) fn is_timestamp(micros: i64) -> bool {
-    civil(micros).is_some()
+    // 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+    (-62_135_596_800_000_000..=253_402_300_799_999_999).contains(&micros)
 }
 
 /// The canonical text of an instant. Outside of the years that can be written: the last one inside.
