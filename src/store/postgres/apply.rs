@@ -105,7 +105,7 @@ async fn attempt(
             return Err(error.into());
         }
     };
-    if let Some(outcome) = decided(moves, verdicts) {
+    if let Some(outcome) = decided(verdicts) {
         session.rollback().await;
         return Ok(outcome);
     }
@@ -123,19 +123,16 @@ async fn attempt(
     }
 }
 
-/// The outcome that follows from the verdicts alone; none when the batch may be written. A move
-/// that goes nowhere fits either way.
-fn decided(moves: &[Move], verdicts: Vec<Verdict>) -> Option<Outcome> {
-    if verdicts.iter().all(|verdict| *verdict == Verdict::Applied)
-        && moves.iter().any(|wanted| wanted.from != wanted.to)
-    {
-        return Some(Outcome::Applied);
+/// The outcome that follows from the verdicts alone; none when the batch is to be written.
+fn decided(verdicts: Vec<Verdict>) -> Option<Outcome> {
+    let all = |wanted: Verdict| verdicts.iter().all(|verdict| *verdict == wanted);
+    if all(Verdict::NotApplied) {
+        None
+    } else if all(Verdict::Applied) {
+        Some(Outcome::Applied)
+    } else {
+        Some(Outcome::Refused(verdicts))
     }
-    let fits = moves.iter().zip(&verdicts).all(|(wanted, verdict)| {
-        *verdict == Verdict::NotApplied
-            || (*verdict == Verdict::Applied && wanted.from == wanted.to)
-    });
-    (!fits).then_some(Outcome::Refused(verdicts))
 }
 
 /// A batch's cursor movements: the build, and the moves as columns.

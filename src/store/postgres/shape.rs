@@ -158,8 +158,10 @@ fn is_blind(column: &Column, delta: &Delta) -> bool {
                 && ordered_alike(column.ty)
                 && (default.is_null() || value.compare(default).is_le())
         }
-        Delta::Append { .. } => {
-            column.family == Family::List && (default.is_null() || is_json(default, "[]"))
+        Delta::Append { items, .. } => {
+            column.family == Family::List
+                && !items.is_empty()
+                && (default.is_null() || is_json(default, "[]"))
         }
         Delta::Object(_) => {
             column.family == Family::Object && (default.is_null() || is_json(default, "{}"))
