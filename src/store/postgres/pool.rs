@@ -1,9 +1,10 @@
 //! Connections: three small pools, so that lanes starve neither readers nor control.
 //!
 //! Every statement is bounded on both sides. The server ends a statement, a wait for a lock
-//! or an idle transaction after [`SERVER_LIMIT`], so that a stopped owner keeps nobody
+//! or an idle transaction after 3 s, so that a stopped owner keeps nobody
 //! waiting (I5). The client gives up a little later, in case the server cannot answer.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
@@ -17,11 +18,9 @@ use sqlx::{ConnectOptions, Connection, Executor, Postgres};
 use super::settings::Settings;
 use crate::fault::{Fault, Result};
 
-/// How long a statement, a lock wait and an idle transaction may last in the server.
-pub(super) const SERVER_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait for a connection.
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(3);
-/// How long an operation may last in all, with the answer under way: above [`SERVER_LIMIT`], so
+/// How long an operation may last in all, with the answer under way: above the server's 3 s, so
 /// that where the server can answer, its answer is the one that counts.
 const CLIENT_LIMIT: Duration = Duration::from_secs(5);
 /// Idle for longer than this, a connection is tried before it is used: it may have died meanwhile.
@@ -66,9 +65,8 @@ impl Pools {
     /// Reads the URL; does not connect. A URL that cannot be used is `Misconfigured`.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         // The parser's own message could quote the URL, and so the password.
-        let options = PgConnectOptions::from_str(settings.url.expose_secret()).map_err(|_| {
-            Fault::misconfigured("postgres.url is not a valid postgres:// URL")
-        })?;
+        let options = PgConnectOptions::from_str(settings.url.expose_secret())
+            .map_err(|_| Fault::misconfigured("postgres.url is not a valid postgres:// URL"))?;
         let named = options
             .get_application_name()
             .is_some_and(|name| name.starts_with(APPLICATION));
@@ -108,15 +106,18 @@ impl Pools {
     }
 }
 
-/// Runs `work`, which is `what`, within the client's limit.
+/// Runs `work`, which is to `verb` `thing`, within the client's limit.
 pub(super) async fn bounded<T>(
-    what: impl std::fmt::Display,
+    verb: &'static str,
+    thing: impl Display,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    match tokio::time::timeout(ACQUIRE_LIMIT + CLIENT_LIMIT, work).await {
-        Ok(result) => result.map_err(|fault| fault.during(what)),
-        Err(_) => Err(Fault::transient(format!("{what}: postgres does not answer"))),
-    }
+    let fault = match tokio::time::timeout(ACQUIRE_LIMIT + CLIENT_LIMIT, work).await {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(fault)) => fault,
+        Err(_) => Fault::transient("postgres does not answer"),
+    };
+    Err(fault.during(format_args!("{verb} {thing}")))
 }
 
 /// A connection on loan. Unless [`Session::keep`] was called, it is closed instead of given
