@@ -23,6 +23,9 @@ enum Op {
     Min = 6,
 }
 
+/// About what a row of a few cells takes; only saves copying while the batch grows.
+const BYTES_PER_ROW: usize = 96;
+
 /// Forms of rows that are no count of cells.
 const DELETE: i32 = -1;
 const EXPECT: i32 = -2;
@@ -60,7 +63,7 @@ pub(super) fn pack_moves(moves: &[Move]) -> Vec<u8> {
     pack.finish()
 }
 
-/// Whether a delta can only be computed from the row: a script would have to understand JSON.
+/// Whether a delta has to be computed here, from the row: a script would have to understand JSON.
 pub(super) fn needs_row(delta: &RowDelta) -> bool {
     let RowDelta::Upsert(_, cells) = delta else {
         return false;
@@ -68,7 +71,12 @@ pub(super) fn needs_row(delta: &RowDelta) -> bool {
     cells.iter().any(|(_, cell)| {
         matches!(
             cell,
-            Cell::Op(Delta::Append { .. } | Delta::Object(_))
+            Cell::Op(
+                Delta::Append { .. }
+                    | Delta::Object(_)
+                    | Delta::Max(Value::TextArray(_))
+                    | Delta::Min(Value::TextArray(_))
+            )
         )
     })
 }
@@ -76,16 +84,19 @@ pub(super) fn needs_row(delta: &RowDelta) -> bool {
 /// The rows of a batch, packed.
 pub(super) struct PackedRows<'s> {
     schema: &'s Schema,
+    /// What row keys begin with.
+    stem: &'s str,
     rows: Pack,
     /// Per column, whether an op needs its stored value.
     reads: Vec<bool>,
 }
 
 impl<'s> PackedRows<'s> {
-    pub(super) fn new(schema: &'s Schema, rows: usize) -> Self {
+    pub(super) fn new(schema: &'s Schema, stem: &'s str, rows: usize) -> Self {
         Self {
             schema,
-            rows: Pack::with_capacity(rows * 64),
+            stem,
+            rows: Pack::with_capacity(rows * BYTES_PER_ROW),
             reads: vec![false; schema.columns.len()],
         }
     }
@@ -102,7 +113,7 @@ impl<'s> PackedRows<'s> {
 
     /// Adds a delta that does not depend on a loaded row.
     pub(super) fn push(&mut self, delta: &RowDelta) -> Result<()> {
-        self.rows.text(delta.key().text());
+        self.rows.texts(self.stem, delta.key().text());
         match delta {
             RowDelta::Delete(_) => {
                 self.rows.number(DELETE);
@@ -160,7 +171,7 @@ impl<'s> PackedRows<'s> {
 
     /// Adds a row that is written only if it still is what was loaded.
     pub(super) fn push_loaded(&mut self, key: &RowKey, loaded: Option<&Fields>, outlook: &Outlook) {
-        self.rows.text(key.text());
+        self.rows.texts(self.stem, key.text());
         self.rows.number(match outlook {
             Outlook::Stay => EXPECT,
             Outlook::Delete => EXPECT_DELETE,

@@ -1,6 +1,6 @@
 //! Batches that depend on rows: load, compute, and write only what is still as it was loaded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::batch::{Outlook, PackedRows, needs_row, pack_moves};
 use super::pack::Pack;
@@ -43,7 +43,7 @@ impl Loaded {
     /// The deltas as a batch that is refused when a loaded row has changed.
     fn pack<'t>(&self, target: &'t Target<'_>, deltas: &[RowDelta]) -> Result<PackedRows<'t>> {
         let schema = &*target.generation.schema;
-        let mut packed = PackedRows::new(schema, self.rows.len() + deltas.len());
+        let mut packed = PackedRows::new(schema, &target.keys.rows, deltas.len());
         let mut outlooks: Vec<Outlook> = self.rows.iter().map(|_| Outlook::Stay).collect();
         for delta in deltas {
             let Some(&at) = self.places.get(delta.key()) else {
@@ -93,12 +93,16 @@ impl RedisStore {
             let packed = loaded.pack(target, &deltas)?;
             let changed = match self.write(target, moves, packed).await? {
                 Answer::Settled(outcome) => return Ok(outcome),
-                Answer::Changed(texts) => texts,
+                Answer::Changed(rows) => rows,
             };
+            let texts = changed
+                .iter()
+                .filter_map(|row| row.strip_prefix(&target.keys.rows));
+            let changed: HashSet<&str> = texts.collect();
             let again: Vec<RowKey> = loaded
                 .rows
                 .iter()
-                .filter(|(key, _)| changed.iter().any(|text| text == key.text()))
+                .filter(|(key, _)| changed.contains(key.text()))
                 .map(|(key, _)| key.clone())
                 .collect();
             if let Some(outcome) = self.load_into(&mut loaded, target, moves, &again).await? {

@@ -86,7 +86,7 @@ impl Target<'_> {
 enum Answer {
     /// It is applied or refused.
     Settled(Outcome),
-    /// The rows of these key texts are not what was loaded.
+    /// The rows of these keys are not what was loaded.
     Changed(Vec<String>),
 }
 
@@ -349,7 +349,7 @@ impl ViewStore for RedisStore {
                 .compare_and_write(&target, &batch.moves, &[], &deltas)
                 .await;
         }
-        let mut packed = PackedRows::new(&generation.schema, batch.rows.len());
+        let mut packed = PackedRows::new(&generation.schema, &target.keys.rows, batch.rows.len());
         for delta in &batch.rows {
             packed.push(delta)?;
         }

@@ -28,7 +28,12 @@ impl Pack {
 
     /// Adds a text.
     pub(super) fn text(&mut self, text: &str) {
-        let length = text.len() as u32;
+        self.texts(text, "");
+    }
+
+    /// Adds two texts, joined to one.
+    pub(super) fn texts(&mut self, first: &str, second: &str) {
+        let length = (first.len() + second.len()) as u32;
         match length {
             0..=31 => self.bytes.push(0xa0 | length as u8),
             32..=0xff => self.bytes.extend_from_slice(&[0xd9, length as u8]),
@@ -37,7 +42,8 @@ impl Pack {
                 self.bytes.extend_from_slice(&length.to_be_bytes());
             }
         }
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(first.as_bytes());
+        self.bytes.extend_from_slice(second.as_bytes());
         self.count += 1;
     }
 
@@ -51,8 +57,13 @@ impl Pack {
 
     /// Adds a number.
     pub(super) fn number(&mut self, number: i32) {
-        self.bytes.push(0xd2);
-        self.bytes.extend_from_slice(&number.to_be_bytes());
+        match number {
+            -32..=127 => self.bytes.push(number as u8),
+            _ => {
+                self.bytes.push(0xd2);
+                self.bytes.extend_from_slice(&number.to_be_bytes());
+            }
+        }
         self.count += 1;
     }
 
@@ -98,10 +109,11 @@ mod tests {
         pack.text("ab");
         pack.maybe(None);
         pack.number(-2);
+        pack.number(200);
         pack.list(["x"].into_iter().collect());
         let expected = [
-            &[0xdd, 0, 0, 0, 4][..],
-            &[0xa2, b'a', b'b', 0xc2, 0xd2, 0xff, 0xff, 0xff, 0xfe],
+            &[0xdd, 0, 0, 0, 5][..],
+            &[0xa2, b'a', b'b', 0xc2, 0xfe, 0xd2, 0, 0, 0, 200],
             &[0xdd, 0, 0, 0, 1, 0xa1, b'x'],
         ];
         assert_eq!(pack.finish(), expected.concat());

@@ -130,8 +130,14 @@ mod tests {
             ("TRYAGAIN", "Multiple keys request during rehashing of slot"),
             ("MASTERDOWN", "Link with MASTER is down"),
             ("ERR", "max number of clients reached"),
-            ("ERR", "Error running script (call to f_1): @user_script:7: -OOM command not allowed"),
-            ("@user_script:", "7: -READONLY You can't write against a read only replica."),
+            (
+                "ERR",
+                "Error running script (call to f_1): @user_script:7: -OOM command not allowed",
+            ),
+            (
+                "@user_script:",
+                "7: -READONLY You can't write against a read only replica.",
+            ),
         ] {
             assert_eq!(server(code, detail).kind, FaultKind::Transient, "{code}");
         }
@@ -142,10 +148,20 @@ mod tests {
         for (code, detail) in [
             ("NOAUTH", "Authentication required."),
             ("WRONGPASS", "invalid username-password pair"),
-            ("NOPERM", "this user has no permissions to run the 'hset' command"),
-            ("ERR", "ACL failure in script: User x has no permissions to run the 'hset' command"),
+            (
+                "NOPERM",
+                "this user has no permissions to run the 'hset' command",
+            ),
+            (
+                "ERR",
+                "ACL failure in script: User x has no permissions to run the 'hset' command",
+            ),
         ] {
-            assert_eq!(server(code, detail).kind, FaultKind::Misconfigured, "{code}");
+            assert_eq!(
+                server(code, detail).kind,
+                FaultKind::Misconfigured,
+                "{code}"
+            );
         }
     }
 
@@ -162,7 +178,10 @@ mod tests {
 
     #[test]
     fn our_own_broken_script_is_a_bug() {
-        let fault = server("ERR", "user_script:3: attempt to index a nil value script: 12ab");
+        let fault = server(
+            "ERR",
+            "user_script:3: attempt to index a nil value script: 12ab",
+        );
         assert_eq!(fault.kind, FaultKind::Bug);
     }
 

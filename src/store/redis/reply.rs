@@ -11,8 +11,7 @@ pub(super) type Text = Option<String>;
 
 /// An answer as plain values.
 pub(super) fn plain<T: FromRedisValue>(value: Value) -> Result<T> {
-    from_redis_value(value)
-        .map_err(|_| Fault::bug("redis answered a script in an unexpected form"))
+    from_redis_value(value).map_err(|_| Fault::bug("redis answered a script in an unexpected form"))
 }
 
 /// An answer that is a list which begins with a word.

@@ -44,7 +44,10 @@ pub(super) fn fields_of(
     mut row: HashMap<String, String>,
     mut orders: HashMap<String, String>,
 ) -> Fields {
-    let columns = schema.columns.iter().map(|column| row.remove(&*column.name));
+    let columns = schema
+        .columns
+        .iter()
+        .map(|column| row.remove(&*column.name));
     let orders = ordered(schema).map(|(_, column)| orders.remove(&*column.name));
     columns.chain(orders).collect()
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS: cursors, meta, and the stems of row keys and of the keys of latest orders.
 -- ARGV: build, packed moves, packed columns, packed rows (see `batch.rs`).
--- Reply: {applied} | {gone} | {cursors, stored…} | {changed, key…} | {overflow | corrupt, column, key}
+-- Reply: {applied} | {gone} | {cursors, stored…} | {changed, row key…} | {overflow | corrupt, column}
 
 local cursors, meta, row_stem, order_stem = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local build = ARGV[1]
@@ -55,12 +55,19 @@ for _, packed in ipairs(cmsgpack.unpack(ARGV[3])) do
     column.slot = #reads
   end
 end
--- A row is there when its first key column is: it is always read.
-if not key_columns[1].slot then
-  reads[#reads + 1] = key_columns[1].name
-  key_columns[1].slot = #reads
+-- A row is there when its first key column is. Other fields tell as well, if there are any.
+local mark = key_columns[1].name
+if #reads == 0 then
+  reads[1] = mark
 end
-local mark = key_columns[1].slot
+local function is_there(row, stored)
+  for i = 1, #reads do
+    if stored[i] then
+      return true
+    end
+  end
+  return call('HEXISTS', row, mark) == 1
+end
 
 -- Whether `value` comes before `stored` in the order of the column's type.
 local function before(column, value, stored)
@@ -70,10 +77,11 @@ local function before(column, value, stored)
   elseif kind == 'double' then
     return tonumber(value) < tonumber(stored)
   elseif kind == 'time' then
-    -- Without its `Z`, a second sorts before its fractions.
+    -- Texts of one length differ in their digits only, and those sort alike in every locale.
     if #value == #stored then
-      return bytes_less(value, stored)
+      return value < stored
     end
+    -- Without its `Z`, a second sorts before its fractions.
     return bytes_less(sub(value, 1, -2), sub(stored, 1, -2))
   end
   return bytes_less(value, stored)
@@ -123,10 +131,15 @@ local function gathered(verb, key, arguments)
   end
 end
 
-local function unlink(key)
-  unlinked[#unlinked + 1] = row_stem .. key
+-- Rows are named by their whole key, which their key text ends.
+local function order_key(row)
+  return order_stem .. sub(row, #row_stem + 1)
+end
+
+local function unlink(row)
+  unlinked[#unlinked + 1] = row
   if #ordered > 0 then
-    unlinked[#unlinked + 1] = order_stem .. key
+    unlinked[#unlinked + 1] = order_key(row)
   end
 end
 
@@ -147,10 +160,10 @@ local function merge_order(op, column, orders, set, gone)
   return true
 end
 
--- The row's key columns, read back from its key.
-local function set_key(key)
+-- The row's key columns, read back from its key text.
+local function set_key(row)
   local part = 0
-  for text in string.gmatch(key .. ',', '([^,]*),') do
+  for text in string.gmatch(sub(row, #row_stem + 1) .. ',', '([^,]*),') do
     part = part + 1
     out[length + 1] = key_columns[part].name
     out[length + 2] = string.gsub(text, '%%(%x%x)', function(hex)
@@ -161,8 +174,7 @@ local function set_key(key)
 end
 
 -- A row that is not there yet: its defaults, changed by the cells.
-local function insert(key, cells)
-  local row, orders_key = row_stem .. key, order_stem .. key
+local function insert(row, cells)
   local order_set, order_gone = {}, {}
   local values = {}
   for i = 1, #columns do
@@ -180,13 +192,13 @@ local function insert(key, cells)
     else
       result, why = combine(op, column, values[index], value)
       if why then
-        return { why, column.name, key }
+        return { why, column.name }
       end
     end
     values[index] = result
   end
   begin('HSET', row)
-  set_key(key)
+  set_key(row)
   for i = 1, #columns do
     if values[i] and not columns[i].part then
       out[length + 1], out[length + 2] = columns[i].name, values[i]
@@ -195,19 +207,18 @@ local function insert(key, cells)
   end
   if #ordered > 0 then
     -- Orders without a row are leftovers.
-    unlinked[#unlinked + 1] = orders_key
-    gathered('HSET', orders_key, order_set)
+    unlinked[#unlinked + 1] = order_key(row)
+    gathered('HSET', order_key(row), order_set)
   end
 end
 
 -- A row that is there or not: `cells` times op and column, value, and an order for latest ops.
-local function upsert(key, cells)
-  local row = row_stem .. key
+local function upsert(row, cells)
   local stored = pcall('HMGET', row, unpack(reads))
   if stored.err then
     return refuse('row', stored)
-  elseif not stored[mark] then
-    return insert(key, cells)
+  elseif not is_there(row, stored) then
+    return insert(row, cells)
   end
   local gone, orders, order_set, order_gone
   begin('HSET', row)
@@ -221,7 +232,7 @@ local function upsert(key, cells)
     local result, why = value, nil
     if column.order then
       if not orders then
-        orders, order_set, order_gone = hmget(order_stem .. key, ordered), {}, {}
+        orders, order_set, order_gone = hmget(order_key(row), ordered), {}, {}
         if orders.err then
           return refuse('latest orders', orders)
         end
@@ -232,7 +243,7 @@ local function upsert(key, cells)
     else
       result, why = combine(op, column, known, value)
       if why then
-        return { why, column.name, key }
+        return { why, column.name }
       end
     end
     if not result then
@@ -248,29 +259,29 @@ local function upsert(key, cells)
   end
   gathered('HDEL', row, gone)
   if orders then
-    gathered('HSET', order_stem .. key, order_set)
-    gathered('HDEL', order_stem .. key, order_gone)
+    gathered('HSET', order_key(row), order_set)
+    gathered('HDEL', order_key(row), order_gone)
   end
 end
 
 -- Whether the row is what was loaded: false, or true and all columns and orders.
-local function unchanged(key)
+local function unchanged(row)
   local expected = rows[at]
   at = at + 1
-  local got = hmget(row_stem .. key, names)
+  local got = hmget(row, names)
   if got.err then
     return nil, refuse('row', got)
   end
   local orders = {}
   if #ordered > 0 then
-    orders = hmget(order_stem .. key, ordered)
+    orders = hmget(order_key(row), ordered)
     if orders.err then
       return nil, refuse('latest orders', orders)
     end
   end
   local exists = false
   for i = 1, #names do
-    exists = exists or columns[i].part == 1 and got[i] ~= false
+    exists = exists or names[i] == mark and got[i] ~= false
   end
   if not expected then
     return not exists
@@ -309,27 +320,27 @@ end
 local DELETE, EXPECT, EXPECT_DELETE, EXPECT_WRITE = -1, -2, -3, -4
 
 while rows[at] do
-  local key, cells = rows[at], rows[at + 1]
+  local row, cells = rows[at], rows[at + 1]
   at = at + 2
   if cells >= 0 then
-    local refused = upsert(key, cells)
+    local refused = upsert(row, cells)
     if refused then
       return refused
     end
   elseif cells == DELETE then
-    unlink(key)
+    unlink(row)
   else
-    local same, refused = unchanged(key)
+    local same, refused = unchanged(row)
     if refused then
       return refused
     elseif not same then
-      differing[#differing + 1] = key
+      differing[#differing + 1] = row
     end
     if cells == EXPECT_DELETE then
-      unlink(key)
+      unlink(row)
     elseif cells == EXPECT_WRITE then
-      overwrite(row_stem .. key)
-      overwrite(order_stem .. key)
+      overwrite(row)
+      overwrite(order_key(row))
     end
   end
 end

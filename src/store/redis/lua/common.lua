@@ -7,6 +7,7 @@
 local call, pcall = redis.call, redis.pcall
 local byte, find, format, sub = string.byte, string.find, string.format, string.sub
 local floor = math.floor
+local tonumber, unpack = tonumber, unpack
 
 -- Lua's stack takes about 8,000 values: no call gets more than this.
 local MOST = 7000
