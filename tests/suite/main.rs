@@ -1,5 +1,6 @@
 //! The hermetic suite: no servers, runs on every push.
 
 mod api;
+mod cli;
 mod config;
 mod metrics;
