@@ -46,18 +46,19 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// 1 when something is stalled.
+    /// 1 when something is stalled; with `--watch`, Ctrl-C ends it.
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode, Failure> {
         let client = self.target.client(settings)?;
-        let mut stalled = self.show(&client)?;
-        while self.watch {
+        let stalled = self.show(&client)?;
+        if !self.watch {
+            return Ok(ExitCode::from(u8::from(stalled)));
+        }
+        loop {
             std::thread::sleep(PERIOD);
-            match self.show(&client) {
-                Ok(now) => stalled = now,
-                Err(failure) => output::error_line(&failure.to_string()),
+            if let Err(failure) = self.show(&client) {
+                output::error_line(&failure.to_string());
             }
         }
-        Ok(ExitCode::from(u8::from(stalled)))
     }
 
     fn show(&self, client: &Client) -> Result<bool, Failure> {
