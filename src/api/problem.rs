@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub struct Problem {
     /// What happened, and what to do, for people.
     pub detail: String,
     /// Further headers of the answer.
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -28,7 +28,7 @@ impl Problem {
             status,
             kind,
             detail: detail.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -75,8 +75,8 @@ impl Problem {
 
     /// The same problem with a header.
     #[must_use]
-    pub fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 }
@@ -104,9 +104,11 @@ impl IntoResponse for Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        let mut response = (self.status, body.to_string()).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
-        let mut headers = self.headers;
+        let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, content_type);
-        (self.status, headers, body.to_string()).into_response()
+        headers.extend(self.headers);
+        response
     }
 }

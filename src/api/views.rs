@@ -46,9 +46,8 @@ async fn point(
     let mut headers = provenance(&answer);
     let Some(row) = &answer.row else {
         let detail = format!("view {view} has no row with this key");
-        let mut problem = Problem::new(StatusCode::NOT_FOUND, "unknown-row", detail);
-        problem.headers = headers;
-        return Err(problem);
+        let problem = Problem::new(StatusCode::NOT_FOUND, "unknown-row", detail);
+        return Ok((headers, problem).into_response());
     };
     let body = serde_json::to_string(row)
         .map_err(|error| crate::fault::Fault::bug(format!("row of view {view}: {error}")))?;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::node::{Entry, Node, Raw};
-use super::problem::Problems;
+use super::problem::{Origin, Problems};
 use super::read::{self, Read};
+use crate::source::kafka::Settings;
 
 /// The log.
 #[derive(Clone, Debug)]
@@ -68,66 +69,6 @@ const FIELDS: [&str; 14] = [
     "data",
 ];
 
-/// Properties on which correctness depends, with the reason why they are refused.
-const REFUSED: [(&str, &str); 20] = [
-    ("bootstrap.servers", "use kafka.brokers"),
-    ("metadata.broker.list", "use kafka.brokers"),
-    ("group.id", "use kafka.group_id"),
-    ("client.id", "use kafka.client_id"),
-    (
-        "group.instance.id",
-        "instances would share one identity, and a stale one could not be told from its successor",
-    ),
-    ("enable.auto.commit", "positions live in the stores"),
-    ("auto.commit.enable", "positions live in the stores"),
-    ("auto.commit.interval.ms", "positions live in the stores"),
-    ("enable.auto.offset.store", "positions live in the stores"),
-    (
-        "auto.offset.reset",
-        "a position that the log lost must stop the view, not move it",
-    ),
-    (
-        "isolation.level",
-        "records of aborted transactions must not reach a view",
-    ),
-    (
-        "enable.partition.eof",
-        "positions move over holes by the end of a partition",
-    ),
-    (
-        "partition.assignment.strategy",
-        "partitions are handed over one by one, which needs cooperative-sticky",
-    ),
-    (
-        "queued.max.messages.kbytes",
-        "it is derived from pipeline.memory_limit",
-    ),
-    (
-        "fetch.max.bytes",
-        "it is derived from pipeline.memory_limit",
-    ),
-    (
-        "fetch.message.max.bytes",
-        "it is derived from pipeline.memory_limit",
-    ),
-    (
-        "max.partition.fetch.bytes",
-        "it is derived from pipeline.memory_limit",
-    ),
-    (
-        "enable.idempotence",
-        "a dead letter must not be lost or doubled by the producer",
-    ),
-    (
-        "transactional.id",
-        "dead letters are sent without transactions",
-    ),
-    (
-        "plugin.library.paths",
-        "code is not loaded from configuration",
-    ),
-];
-
 impl Kafka {
     pub(super) const KEYS: &'static [&'static str] = &[
         "brokers",
@@ -138,39 +79,37 @@ impl Kafka {
         "schema_registry_url",
     ];
 
-    pub(super) fn set(&mut self, key: &str, node: &Node, problems: &mut Problems) -> Read<()> {
+    /// `origins` learns where each property was said.
+    pub(super) fn set(
+        &mut self,
+        key: &str,
+        node: &Node,
+        problems: &mut Problems,
+        origins: &mut BTreeMap<String, Origin>,
+    ) -> Read<()> {
         match key {
             "brokers" => self.brokers = brokers(node)?,
             "group_id" => self.group_id = read::text(node)?,
             "client_id" => self.client_id = read::text(node)?,
-            "properties" => self.set_properties(node, problems)?,
+            "properties" => self.set_properties(node, problems, origins)?,
             "topics" => self.set_topics(node, problems)?,
             _ => self.schema_registry_url = Some(read::url(node, &["http", "https"])?),
         }
         Ok(())
     }
 
-    fn set_properties(&mut self, node: &Node, problems: &mut Problems) -> Read<()> {
+    fn set_properties(
+        &mut self,
+        node: &Node,
+        problems: &mut Problems,
+        origins: &mut BTreeMap<String, Origin>,
+    ) -> Read<()> {
         let Raw::Table(entries) = &node.raw else {
             return Err("must be a section [kafka.properties]".into());
         };
-        self.flatten("", entries, problems);
-        Ok(())
-    }
-
-    /// Nested tables are dotted names: `sasl = { password = … }` is `sasl.password`.
-    fn flatten(&mut self, prefix: &str, entries: &[Entry], problems: &mut Problems) {
-        for entry in entries {
-            let name = format!("{prefix}{}", entry.key);
-            if let Raw::Table(inner) = &entry.value.raw {
-                self.flatten(&format!("{name}."), inner, problems);
-                continue;
-            }
-            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-                let message = format!("kafka.properties.{name} cannot be set: {reason}");
-                problems.add(&entry.origin, message);
-                continue;
-            }
+        let mut properties = Vec::new();
+        flatten("", entries, &mut properties);
+        for (name, entry) in properties {
             let text = match &entry.value.raw {
                 Raw::Untyped(text) | Raw::String(text) => text.clone(),
                 Raw::Integer(number) => number.to_string(),
@@ -182,7 +121,24 @@ impl Kafka {
                     continue;
                 }
             };
+            let setting = format!("kafka.properties.{name}");
+            origins.insert(setting, entry.origin.clone());
             self.properties.insert(name, SecretString::from(text));
+        }
+        Ok(())
+    }
+
+    /// What the source takes.
+    pub fn settings(&self, memory_limit_bytes: usize) -> Settings {
+        let properties = self.properties.iter();
+        Settings {
+            brokers: self.brokers.clone(),
+            group_id: self.group_id.clone(),
+            client_id: Some(self.client_id.clone()),
+            properties: properties
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect(),
+            memory_limit_bytes,
         }
     }
 
@@ -223,6 +179,17 @@ impl Kafka {
                 &entry.value.origin,
                 format!("kafka.topics.{topic}.{key} {message}"),
             );
+        }
+    }
+}
+
+/// Nested tables are dotted names: `sasl = { password = … }` is `sasl.password`.
+fn flatten<'e>(prefix: &str, entries: &'e [Entry], found: &mut Vec<(String, &'e Entry)>) {
+    for entry in entries {
+        let name = format!("{prefix}{}", entry.key);
+        match &entry.value.raw {
+            Raw::Table(inner) => flatten(&format!("{name}."), inner, found),
+            _ => found.push((name, entry)),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Problems> {
         true => default.collect(),
         false => sources.files.iter().collect(),
     };
-    for file in files {
+    for file in &files {
         loading.file(file);
     }
     for node in environment::layer(&sources.variables, &mut loading.problems) {
@@ -63,6 +63,11 @@ pub(super) fn load(sources: &Sources) -> Result<Config, Problems> {
         loading.apply(&Node::along(&path, folder.clone(), origin));
     }
     loading.check_together();
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    loading.problems.sort(&names);
     match loading.problems.0.is_empty() {
         true => Ok(loading.config),
         false => Err(loading.problems),
@@ -83,7 +88,6 @@ const SECTIONS: &str = "kafka, postgres, redis, api, admin, pipeline, rebuild, t
 impl Loading {
     fn file(&mut self, file: &Path) {
         let name = file.display().to_string();
-        let before = self.problems.0.len();
         match std::fs::read_to_string(file) {
             Err(error) => {
                 let message = format!("failed to read the file: {error}");
@@ -94,7 +98,6 @@ impl Loading {
                 Err(problem) => self.problems.0.push(problem),
             },
         }
-        self.problems.sort_since(before);
     }
 
     fn option(&mut self, text: &str) {
@@ -153,8 +156,9 @@ impl Loading {
             return self.problems.add(&setting.origin, message);
         }
         let (config, node, problems) = (&mut self.config, &setting.value, &mut self.problems);
+        let origins = &mut self.origins;
         let read = match section {
-            "kafka" => config.kafka.set(key, node, problems),
+            "kafka" => config.kafka.set(key, node, problems, origins),
             "postgres" => config.postgres.set(key, node),
             "redis" => config.redis.set(key, node),
             "api" => config.api.set(key, node, problems),
@@ -212,6 +216,13 @@ impl Loading {
                 )
             }),
         ];
+        let kafka = self.config.kafka.settings(pipeline.memory_limit);
+        for problem in kafka.check() {
+            let name = format!("kafka.{}", problem.key);
+            let origin = self.origins.get(&name).unwrap_or(&Origin::BuiltIn);
+            let message = format!("{name} cannot be set: {}", problem.message);
+            self.problems.add(&origin.clone(), message);
+        }
         for (names, message) in found.into_iter().flatten() {
             let origin = names.iter().find_map(|name| self.origins.get(*name));
             let origin = origin.cloned().unwrap_or(Origin::BuiltIn);

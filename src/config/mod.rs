@@ -28,6 +28,18 @@ pub use stores::{Postgres, Redis};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+/// What an instance does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Feeds views and answers reads.
+    #[default]
+    All,
+    /// Feeds views; only the admin listener.
+    Worker,
+    /// Answers reads; owns no partitions.
+    Query,
+}
+
 /// All settings. Secrets inside are never printed.
 #[derive(Clone, Debug)]
 pub struct Config {

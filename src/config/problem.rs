@@ -55,14 +55,15 @@ impl Problems {
         });
     }
 
-    /// Brings the problems from index `since` on into the order of their file.
-    pub(super) fn sort_since(&mut self, since: usize) {
-        if let Some(added) = self.0.get_mut(since..) {
-            added.sort_by_key(|problem| match problem.origin {
-                Origin::File(_, line, column) => (line, column),
-                _ => (0, 0),
-            });
-        }
+    /// Brings the problems of files, in this order of files, into the order of their documents, in
+    /// front of all others.
+    pub(super) fn sort(&mut self, files: &[String]) {
+        let place = |name: &String| files.iter().position(|file| file == name);
+        self.0.sort_by_key(|problem| match &problem.origin {
+            Origin::File(name, line, column) => (place(name).unwrap_or(usize::MAX), *line, *column),
+            Origin::WholeFile(name) => (place(name).unwrap_or(usize::MAX), 0, 0),
+            _ => (usize::MAX, 0, 0),
+        });
     }
 }
 

@@ -351,9 +351,9 @@ RUST_LOG: telemetry.log must be a log filter such as \"info\" or \"viewfold=debu
 VIEWFOLD_API__TOKENS: name of a token must be a string
 VIEWFOLD_KAFKA__BROKERS_FILE: unknown key `brokers_file` in [kafka]; known are brokers, group_id, client_id, properties, topics, schema_registry_url
 VIEWFOLD_KAFKA__BROKRES: unknown key `brokres` in [kafka]; known are brokers, group_id, client_id, properties, topics, schema_registry_url
-VIEWFOLD_KAFKA__PROPERTIES__ENABLE_AUTO_COMMIT: kafka.properties.enable.auto.commit cannot be set: positions live in the stores
 VIEWFOLD_NOWHERE__KEY: unknown section `nowhere`; known are kafka, postgres, redis, api, admin, pipeline, rebuild, telemetry and the top-level key projections
 VIEWFOLD_PIPELINE__LANES: pipeline.lanes must be a whole number from 1 to 64
+VIEWFOLD_KAFKA__PROPERTIES__ENABLE_AUTO_COMMIT: kafka.properties.enable.auto.commit cannot be set: positions live in the stores; a commit is only a hint or a proof of membership
 VIEWFOLD_ADMIN__LISTEN: admin.listen 0.0.0.0:8081 can be reached from other hosts, which needs admin.tokens (`viewfold token NAME --scope operate` makes one); or listen on 127.0.0.1";
     assert_eq!(problems, wanted);
 }

@@ -1,6 +1,7 @@
 //! The hermetic suite: no servers, runs on every push.
 
 mod api;
+mod cli;
 mod config;
 mod metrics;
 //! Hermetic tests: no server, no network.
