@@ -280,7 +280,7 @@ pub(super) fn fold_onto(
     rules: &Rules,
     rows: &[(RowKey, Option<Row>)],
 ) -> Result<(Vec<RowDelta>, Counts), Culprit> {
-    let mut fold = LoadedFold::new(Arc::clone(rules.plan.schema()), rows.to_vec());
+    let mut fold = LoadedFold::new(Arc::clone(rules.plan.schema()), rows);
     let mut ops = Ops::new();
     let mut counts = Counts::default();
     for segment in segments {

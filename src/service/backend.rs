@@ -117,9 +117,16 @@ impl ServiceBackend {
         }
     }
 
-    fn live<'c>(&self, catalog: &'c Catalog, view: &str, store: Option<StoreKind>) -> Result<(&'c Entry, StoreKind), Problem> {
+    fn live<'c>(
+        &self,
+        catalog: &'c Catalog,
+        view: &str,
+        store: Option<StoreKind>,
+    ) -> Result<(&'c Entry, StoreKind), Problem> {
         let entry = catalog
-            .of(view)
+            .entries
+            .iter()
+            .filter(|entry| &*entry.record.projection == view)
             .find(|entry| entry.record.stores.iter().any(|(_, state)| *state == crate::store::control::State::Live))
             .ok_or_else(|| Problem::unknown_view(view))?;
         let first = entry.record.stores.first().map(|(kind, _)| *kind);

@@ -18,23 +18,12 @@ use self::backend::ServiceBackend;
 use self::facts::Facts;
 use self::parts::Connections;
 use crate::api::{self, Backend, Server};
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::fault::Fault;
 use crate::generation::{Reconciler, Settings};
 use crate::pipeline::{Board, Budget, Engine, Limits, Parts};
 use crate::projection::{Definition, Registry};
 use crate::telemetry;
-
-/// What an instance does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    All,
-    /// Feeds views; serves only the admin listener.
-    Worker,
-    /// Answers queries; never connects to Kafka as a group member.
-    Query,
-}
 
 /// How often desired state is looked at and this instance's report is written.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::envelopes::TopicEnvelopes;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::projection::StoreKind;
 use crate::source::EventSource;
 use crate::source::kafka::{self, KafkaSource};
 use crate::store::control::Control;
-use crate::store::postgres::{self, PostgresControl, PostgresStore};
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::redis::{self, RedisStore};
 use crate::store::ViewStore;
 
@@ -32,11 +33,11 @@ impl Connections {
             url: config.postgres.url.clone(),
             schema: config.postgres.schema.clone(),
             views_schema: config.postgres.views_schema.clone(),
-            ..postgres::Settings::default()
+            ..postgres::Settings::new(config.postgres.url.clone())
         };
-        let store = PostgresStore::connect(postgres)?;
-        let control = PostgresControl::new(&store);
-        let redis = RedisStore::connect(redis::Settings {
+        let store = PostgresStore::connect(&postgres)?;
+        let control = store.control();
+        let redis = RedisStore::connect(&redis::Settings {
             url: config.redis.url.clone(),
             prefix: config.redis.prefix.clone(),
         })?;
@@ -44,7 +45,7 @@ impl Connections {
             brokers: config.kafka.brokers.clone(),
             group_id: config.kafka.group_id.clone(),
             client_id: Some(config.kafka.client_id.clone()),
-            properties: config.kafka.properties.clone(),
+            properties: properties(config),
             // Half of the limit for what the client has fetched, half for what is decoded.
             memory_limit_bytes: config.pipeline.memory_limit / 2,
         })?;
@@ -60,6 +61,12 @@ impl Connections {
     pub(super) async fn ping(&self) -> Vec<(&'static str, Result<()>)> {
         join_all(self.stores.iter().map(|(kind, store)| async { (kind.as_str(), store.ping().await) })).await
     }
+}
+
+/// What goes to librdkafka as it is.
+fn properties(config: &Config) -> BTreeMap<String, String> {
+    let exposed = |(key, value): (&String, &SecretString)| (key.clone(), value.expose_secret().to_owned());
+    config.kafka.properties.iter().map(exposed).collect()
 }
 
 /// The host's name: what people know this instance by.

@@ -10,7 +10,7 @@ use super::pool::{BEGIN_WRITE, Session, bounded};
 use super::settings::Settings;
 use super::{Database, migrate};
 use crate::fault::{Fault, Result};
-use crate::position::TopicPartition;
+use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
 use crate::store::control::{
     Control, Decision, GenerationRecord, InstanceReport, State, TopicRecord,
@@ -51,7 +51,7 @@ impl PostgresControl {
     /// `SELECT` of generations with one row per store, ordered; `condition` narrows it.
     fn select_generations(&self, condition: &str) -> String {
         format!(
-            "SELECT g.projection, g.generation, g.build, g.definition, g.hash, g.intent, \
+            "SELECT g.projection, g.generation, g.build, g.definition, g.hash, g.intent, s.published, \
              s.store, s.state FROM {} AS g JOIN {} AS s ON s.build = g.build WHERE {condition} \
              ORDER BY g.projection, g.generation, s.place",
             self.table("generations"),
@@ -157,6 +157,15 @@ struct StateRow {
     intent: i64,
     store: String,
     state: String,
+    published: bool,
+}
+
+/// Topic, the broker's identity of it, and the start of each partition, from partition 0 on.
+type TopicRow = (String, String, Vec<i64>);
+
+fn topic_record((topic, id, starts): TopicRow) -> TopicRecord {
+    let starts = (0..).zip(starts.into_iter().map(Position::at)).collect();
+    TopicRecord { topic: topic.into(), id, starts }
 }
 
 /// Rows of one generation after the other become one record each.
@@ -176,7 +185,10 @@ fn gather(rows: Vec<StateRow>) -> Result<Vec<GenerationRecord>> {
         let state = State::from_name(&row.state).ok_or_else(|| unknown("state"))?;
         let number = u32::try_from(row.generation).map_err(|_| unknown("number"))?;
         match records.last_mut().filter(|last| last.build == row.build) {
-            Some(record) => record.stores.push((store, state)),
+            Some(record) => {
+                record.stores.push((store, state));
+                record.published.extend(row.published.then_some(store));
+            }
             None => records.push(GenerationRecord {
                 projection: row.projection.into(),
                 number,
@@ -185,6 +197,7 @@ fn gather(rows: Vec<StateRow>) -> Result<Vec<GenerationRecord>> {
                 definition: row.definition.into(),
                 hash: row.hash.into(),
                 intent: row.intent,
+                published: row.published.then_some(store).into_iter().collect(),
             }),
         }
     }
@@ -249,23 +262,37 @@ impl Control for PostgresControl {
         .await
     }
 
+    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
+        bounded("record as published in", store.as_str(), async {
+            let sql = format!(
+                "UPDATE {} SET published = true WHERE build = $1 AND store = $2 AND NOT published",
+                self.table("generation_states")
+            );
+            let mut session = self.open().await?;
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(build)
+                .bind(store.as_str())
+                .execute(&mut *session)
+                .await?;
+            session.keep();
+            Ok(())
+        })
+        .await
+    }
+
     async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>> {
         bounded("read", "the topics of a build", async {
             let sql = format!(
-                "SELECT topic, topic_id FROM {} WHERE build = $1 ORDER BY topic",
+                "SELECT topic, topic_id, starts FROM {} WHERE build = $1 ORDER BY topic",
                 self.table("topics")
             );
             let mut session = self.open().await?;
-            let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
+            let rows: Vec<TopicRow> = sqlx::query_as(AssertSqlSafe(sql))
                 .bind(build)
                 .fetch_all(&mut *session)
                 .await?;
             session.keep();
-            let record = |(topic, id): (String, String)| TopicRecord {
-                topic: topic.into(),
-                id,
-            };
-            Ok(rows.into_iter().map(record).collect())
+            Ok(rows.into_iter().map(topic_record).collect())
         })
         .await
     }
@@ -275,26 +302,26 @@ impl Control for PostgresControl {
             let topics = self.table("topics");
             let mut session = self.open().await?;
             let insert = format!(
-                "INSERT INTO {topics} (build, topic, topic_id) VALUES ($1, $2, $3) \
+                "INSERT INTO {topics} (build, topic, topic_id, starts) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT DO NOTHING"
             );
             sqlx::query(AssertSqlSafe(insert))
                 .bind(build)
                 .bind(&*topic.topic)
                 .bind(&topic.id)
+                .bind(topic.starts.iter().map(|(_, at)| at.offset()).collect::<Vec<i64>>())
                 .execute(&mut *session)
                 .await?;
-            let select = format!("SELECT topic_id FROM {topics} WHERE build = $1 AND topic = $2");
-            let id: String = sqlx::query_scalar(AssertSqlSafe(select))
+            let select = format!(
+                "SELECT topic, topic_id, starts FROM {topics} WHERE build = $1 AND topic = $2"
+            );
+            let row: TopicRow = sqlx::query_as(AssertSqlSafe(select))
                 .bind(build)
                 .bind(&*topic.topic)
                 .fetch_one(&mut *session)
                 .await?;
             session.keep();
-            Ok(TopicRecord {
-                topic: Arc::clone(&topic.topic),
-                id,
-            })
+            Ok(topic_record(row))
         })
         .await
     }
