@@ -23,6 +23,9 @@ mod scan;
 mod time;
 mod trie;
 
+#[cfg(test)]
+mod tests;
+
 pub use chunk::{Chunk, Event, SlotMap};
 pub use decode::Decoder;
 pub use envelope::Envelope;
