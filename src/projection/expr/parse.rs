@@ -268,10 +268,13 @@ impl Converter<'_> {
     }
 
     fn call(&self, call: CallExpr, token: usize, depth: usize) -> Result<Node, Problem> {
-        let target = match call.target {
+        let mut target = match call.target {
             Some(target) => Some(self.node(*target, depth + 1)?),
             None => None,
         };
+        if let (Some(target), "orValue") = (&mut target, call.func_name.as_str()) {
+            target.make_optional();
+        }
         let args = self.nodes(call.args, depth)?;
         if target.is_some() || self.scan.text(token) == "(" {
             let name = token.saturating_sub(1);
