@@ -8,10 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use viewfold::event::{Chunk, Decoder, Envelope, PathSet};
+use viewfold::event::lines::chunk_from_lines;
+use viewfold::event::{Chunk, Decoder, Envelope, Event, PathSet};
+use viewfold::fault::Fault;
 use viewfold::position::{Position, TopicPartition};
 use viewfold::projection::trial::{Trial, trial};
-use viewfold::projection::{Definition, StoreKind};
+use viewfold::projection::{
+    Decimal, Definition, Handled, Op, Ops, Projection, RowKey, Rows, Schema, StoreKind,
+    TopicSelector, Value,
+};
 use viewfold::record::{RawChunk, RawRecord};
 
 /// The files of `directory` that end in `ending`, by name.
@@ -46,15 +51,16 @@ fn records(topic: &str, values: &[Option<&str>]) -> Chunk {
     Decoder::new(envelope, Arc::new(PathSet::default())).decode(raw)
 }
 
-/// A chunk of topic `orders` with one record per line.
-fn lines(text: &str) -> Chunk {
-    let values: Vec<Option<&str>> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(Some)
-        .collect();
-    records("orders", &values)
+/// The records of a sample of topic `orders`, decoded.
+fn lines(text: &str) -> Vec<Chunk> {
+    let mut envelope = None;
+    let decoded = |raw: RawChunk| {
+        let known =
+            envelope.get_or_insert_with(|| Envelope::detect(&raw).unwrap_or(Envelope::Plain));
+        Decoder::new(known.clone(), Arc::new(PathSet::default())).decode(raw)
+    };
+    let raw = chunk_from_lines("orders", text).unwrap();
+    raw.into_iter().map(decoded).collect()
 }
 
 /// An event of `kind` at second `second`.
@@ -72,9 +78,8 @@ fn definition(columns: &str, handlers: &str) -> Definition {
 }
 
 fn parse(text: &str) -> Definition {
-    Definition::parse("p", "p.toml", text).unwrap_or_else(|problems| {
-        panic!("{text}\n{}", shown(&problems))
-    })
+    Definition::parse("p", "p.toml", text)
+        .unwrap_or_else(|problems| panic!("{text}\n{}", shown(&problems)))
 }
 
 fn shown(problems: &[viewfold::projection::Diagnostic]) -> String {
@@ -97,7 +102,7 @@ fn run(definition: &Definition, events: &[(&str, &str)]) -> Trial {
         .zip(1..)
         .map(|((kind, data), second)| event(kind, second, data))
         .collect();
-    trial(definition, &[lines(&text.join("\n"))])
+    trial(definition, &lines(&text.join("\n")))
 }
 
 /// Rows as one line.
@@ -123,10 +128,16 @@ fn every_wrong_file_reports_all_its_problems_at_their_places() {
             fs::write(&pinned, &found).unwrap();
         }
         let wanted = fs::read_to_string(&pinned).unwrap_or_default();
-        for line in wanted.lines().filter(|line| !found.lines().any(|l| l == *line)) {
+        for line in wanted
+            .lines()
+            .filter(|line| !found.lines().any(|l| l == *line))
+        {
             writeln!(differences, "- {line}").unwrap();
         }
-        for line in found.lines().filter(|line| !wanted.lines().any(|l| l == *line)) {
+        for line in found
+            .lines()
+            .filter(|line| !wanted.lines().any(|l| l == *line))
+        {
             writeln!(differences, "+ {line}").unwrap();
         }
         if wanted != found && differences.is_empty() {
@@ -147,15 +158,21 @@ fn every_golden_case_of_the_shipped_projections_comes_out() {
         let directory = format!("projections/cases/{}", definition.name);
         for events in files(&directory, ".events.jsonl") {
             let text = fs::read_to_string(&events).unwrap();
-            let expected = events.to_string_lossy().replace(".events.jsonl", ".expect.json");
-            let trial = trial(&definition, &[lines(&text)]);
+            let expected = events
+                .to_string_lossy()
+                .replace(".events.jsonl", ".expect.json");
+            let trial = trial(&definition, &lines(&text));
             assert!(trial.faults.is_empty(), "{expected}: {:?}", trial.faults);
             if std::env::var_os("UPDATE_CASES").is_some() {
                 fs::write(&expected, trial.to_json()).unwrap();
             }
             let wanted = fs::read_to_string(&expected).unwrap();
             let differences = trial.compare(&wanted).unwrap();
-            assert!(differences.is_empty(), "{expected}\n{}", differences.join("\n"));
+            assert!(
+                differences.is_empty(),
+                "{expected}\n{}",
+                differences.join("\n")
+            );
             cases += 1;
         }
     }
@@ -260,7 +277,10 @@ fn set_takes_null_and_set_present_does_not() {
         "[on.\"a\"]\nset = { a = \"data.?v\" }\nset_present = { b = \"data.?v\" }",
     );
     let events = [("a", r#"{"id":"1","v":"x"}"#), ("a", r#"{"id":"1"}"#)];
-    assert_eq!(rows(&definition, &events), r#"[{"id":"1","a":null,"b":"x"}]"#);
+    assert_eq!(
+        rows(&definition, &events),
+        r#"[{"id":"1","a":null,"b":"x"}]"#
+    );
 }
 
 #[test]
@@ -286,7 +306,11 @@ fn latest_keeps_the_greatest_by_in_any_order_of_arrival() {
     let early = r#"{"id":"1","v":"early","at":"2026-01-01T00:00:00Z"}"#;
     let late = r#"{"id":"1","v":"late","at":"2026-01-02T00:00:00Z"}"#;
     let null = r#"{"id":"1","at":"2026-01-03T00:00:00Z"}"#;
-    for events in [[early, late, null], [late, null, early], [null, late, early]] {
+    for events in [
+        [early, late, null],
+        [late, null, early],
+        [null, late, early],
+    ] {
         let events = events.map(|data| ("a", data));
         assert_eq!(rows(&definition, &events), r#"[{"id":"1","s":"late"}]"#);
     }
@@ -336,7 +360,12 @@ fn append_keeps_the_last_elements() {
     );
     let event = |v: &str| format!(r#"{{"id":"1","v":{v}}}"#);
     let (one, two, three) = (event("1.50"), event("{\"b\":1,\"a\":[]}"), event("\"x\""));
-    let events = [("a", &*one), ("a", &*two), ("a", r#"{"id":"1"}"#), ("a", &*three)];
+    let events = [
+        ("a", &*one),
+        ("a", &*two),
+        ("a", r#"{"id":"1"}"#),
+        ("a", &*three),
+    ];
     assert_eq!(
         rows(&definition, &events),
         r#"[{"id":"1","all":[1.50,{"a":[],"b":1},"x"],"last":[{"a":[],"b":1},"x"]}]"#
@@ -352,18 +381,31 @@ fn put_and_remove_change_entries_of_an_object() {
     let put = |k: &str, v: &str| format!(r#"{{"id":"1","k":"{k}","v":{v}}}"#);
     let (a, b) = (put("a", "1"), put("b", "null"));
     let both = [("p", &*b), ("p", &*a)];
-    assert_eq!(rows(&definition, &both), r#"[{"id":"1","o":{"a":1,"b":null}}]"#);
+    assert_eq!(
+        rows(&definition, &both),
+        r#"[{"id":"1","o":{"a":1,"b":null}}]"#
+    );
     let none_left = [("p", &*a), ("r", &*a)];
     assert_eq!(rows(&definition, &none_left), r#"[{"id":"1","o":null}]"#);
     let nameless = run(&definition, &[("r", r#"{"id":"1"}"#)]);
-    assert!(nameless.faults[0].1.message.contains("key is null"), "{:?}", nameless.faults);
+    assert!(
+        nameless.faults[0].1.message.contains("key is null"),
+        "{:?}",
+        nameless.faults
+    );
 }
 
 #[test]
 fn the_ops_of_one_column_run_in_document_order() {
     let columns = "n = { type = \"bigint\", default = 7 }";
-    let set_first = definition(columns, "[on.\"a\"]\nset = { n = \"1\" }\nadd = { n = \"2\" }");
-    let add_first = definition(columns, "[on.\"a\"]\nadd = { n = \"2\" }\nset = { n = \"1\" }");
+    let set_first = definition(
+        columns,
+        "[on.\"a\"]\nset = { n = \"1\" }\nadd = { n = \"2\" }",
+    );
+    let add_first = definition(
+        columns,
+        "[on.\"a\"]\nadd = { n = \"2\" }\nset = { n = \"1\" }",
+    );
     let events = [("a", r#"{"id":"1"}"#)];
     assert_eq!(rows(&set_first, &events), r#"[{"id":"1","n":3}]"#);
     assert_eq!(rows(&add_first, &events), r#"[{"id":"1","n":1}]"#);
@@ -377,19 +419,33 @@ fn each_changes_one_row_per_element_also_the_same_row_twice() {
          [on.\"a\"]\neach = \"data.items\"\nwhen = \"item.n > 0\"\nadd = { n = \"item.n * data.times\" }\n\
          [on.\"b\"]\neach = \"data.?items\"\nwhen = \"data.times > 1\"\nadd = { n = \"1\" }\n",
     );
-    let items = r#"{"times":2,"items":[{"sku":"x","n":1},{"sku":"y","n":2},{"n":0},{"sku":"x","n":3}]}"#;
+    let items =
+        r#"{"times":2,"items":[{"sku":"x","n":1},{"sku":"y","n":2},{"n":0},{"sku":"x","n":3}]}"#;
     assert_eq!(
         rows(&definition, &[("a", items)]),
         r#"[{"sku":"x","n":8},{"sku":"y","n":4}]"#
     );
-    for data in [r#"{"times":2}"#, r#"{"times":2,"items":null}"#, r#"{"times":2,"items":{}}"#] {
+    for data in [
+        r#"{"times":2}"#,
+        r#"{"times":2,"items":null}"#,
+        r#"{"times":2,"items":{}}"#,
+    ] {
         assert_eq!(run(&definition, &[("a", data)]).faults.len(), 1, "{data}");
     }
     let optional = run(
         &definition,
-        &[("b", r#"{"times":2}"#), ("b", r#"{"times":2,"items":[]}"#), ("b", r#"{"times":1}"#)],
+        &[
+            ("b", r#"{"times":2}"#),
+            ("b", r#"{"times":2,"items":[]}"#),
+            ("b", r#"{"times":1}"#),
+        ],
     );
-    assert_eq!((optional.applied, optional.filtered), (2, 1), "{:?}", optional.faults);
+    assert_eq!(
+        (optional.applied, optional.filtered),
+        (2, 1),
+        "{:?}",
+        optional.faults
+    );
 }
 
 #[test]
@@ -409,7 +465,10 @@ fn an_event_that_fails_in_its_last_element_changes_nothing() {
 
 #[test]
 fn when_decides_and_null_counts_as_false() {
-    let definition = definition("n = \"bigint\"", "[on.\"a\"]\nwhen = \"data.?ok\"\nadd = { n = \"1\" }");
+    let definition = definition(
+        "n = \"bigint\"",
+        "[on.\"a\"]\nwhen = \"data.?ok\"\nadd = { n = \"1\" }",
+    );
     let trial = run(
         &definition,
         &[
@@ -418,7 +477,12 @@ fn when_decides_and_null_counts_as_false() {
             ("a", r#"{"id":"1"}"#),
         ],
     );
-    assert_eq!((trial.applied, trial.filtered), (1, 2), "{:?}", trial.faults);
+    assert_eq!(
+        (trial.applied, trial.filtered),
+        (1, 2),
+        "{:?}",
+        trial.faults
+    );
 }
 
 #[test]
@@ -463,7 +527,12 @@ fn a_plain_record_has_its_topic_as_type() {
     );
     let chunk = records("prices", &[Some(r#"{"id":"x","n":2.0}"#)]);
     let trial = trial(&definition, &[chunk]);
-    assert_eq!(compact(&trial), r#"[{"id":"x","n":2}]"#, "{:?}", trial.faults);
+    assert_eq!(
+        compact(&trial),
+        r#"[{"id":"x","n":2}]"#,
+        "{:?}",
+        trial.faults
+    );
 }
 
 #[test]
@@ -475,7 +544,10 @@ fn a_handler_may_look_at_the_row() {
     assert!(definition.plan.reads_rows());
     let (a, b) = (("a", r#"{"id":"1"}"#), ("b", r#"{"id":"1"}"#));
     assert_eq!(rows(&definition, &[a]), r#"[{"id":"1","n":20,"new":true}]"#);
-    assert_eq!(rows(&definition, &[a, a]), r#"[{"id":"1","n":40,"new":false}]"#);
+    assert_eq!(
+        rows(&definition, &[a, a]),
+        r#"[{"id":"1","n":40,"new":false}]"#
+    );
     assert_eq!(rows(&definition, &[b, a, b]), "[]");
     assert_eq!(rows(&definition, &[b]), "[]");
 }
@@ -486,7 +558,8 @@ fn inside_each_the_row_is_as_the_earlier_elements_left_it() {
         "topics = [\"orders\"]\nkey = { sku = \"item.sku\" }\n[columns]\nsku = \"text\"\nn = { type = \"bigint\", default = 1 }\n\
          [on.\"a\"]\neach = \"data.items\"\nwhen = \"row.n < 8\"\nset = { n = \"row.n * item.n\" }\n",
     );
-    let data = r#"{"items":[{"sku":"x","n":2},{"sku":"x","n":5},{"sku":"y","n":3},{"sku":"x","n":7}]}"#;
+    let data =
+        r#"{"items":[{"sku":"x","n":2},{"sku":"x","n":5},{"sku":"y","n":3},{"sku":"x","n":7}]}"#;
     assert_eq!(
         rows(&definition, &[("a", data)]),
         r#"[{"sku":"x","n":10},{"sku":"y","n":3}]"#
@@ -498,7 +571,10 @@ fn what_stands_beside_handlers_is_kept() {
     let definition = parse(
         "description = \"d\"\ntopics = [\"orders\"]\nkey = { id = \"data.id\" }\non_poison = \"stop\"\nretain = \"24h\"\nauto_rebuild = true\naccept_compacted = true\n[columns]\nid = \"text\"\n[on.\"x\"]\n",
     );
-    assert_eq!(definition.retain, Some(std::time::Duration::from_secs(86_400)));
+    assert_eq!(
+        definition.retain,
+        Some(std::time::Duration::from_secs(86_400))
+    );
     assert!(definition.auto_rebuild && definition.accept_compacted);
     assert_eq!(definition.description, "d");
 }
@@ -532,7 +608,10 @@ fn the_hash_ignores_notation_and_sees_meaning() {
         assert_eq!(parse(text).hash, hash, "{text}");
     }
     let other = [
-        base.replace("a = \"text\"\nn = \"bigint\"", "n = \"bigint\"\na = \"text\""),
+        base.replace(
+            "a = \"text\"\nn = \"bigint\"",
+            "n = \"bigint\"\na = \"text\"",
+        ),
         base.replace("\"1\"", "\"2\""),
         base.replace("on.\"y\"", "on.\"z\""),
         base.replace("[\"orders\"]", "[\"orders\", \"more\"]"),
@@ -569,8 +648,19 @@ fn check_describes_columns_and_warns() {
         ]
     );
     assert_eq!(described.handlers, ["x", "y", "z"]);
-    assert!(described.warnings.iter().any(|w| w.contains("`idle`")), "{:?}", described.warnings);
-    assert!(described.warnings.iter().any(|w| w.contains("deletes rows")), "{:?}", described.warnings);
+    assert!(
+        described.warnings.iter().any(|w| w.contains("`idle`")),
+        "{:?}",
+        described.warnings
+    );
+    assert!(
+        described
+            .warnings
+            .iter()
+            .any(|w| w.contains("deletes rows")),
+        "{:?}",
+        described.warnings
+    );
 }
 
 #[test]
@@ -580,18 +670,30 @@ fn a_sample_counts_where_paths_are_found() {
          [on.\"a\"]\neach = \"data.items\"\nadd = { n = \"item.?n\" }\n[on.\"b\"]\nkey = { sku = \"data.sku\" }\n",
     );
     let text = [
-        event("a", 1, r#"{"items":[{"sku":"x","n":1},{"sku":"y"},{"sku":"z","n":null}]}"#),
+        event(
+            "a",
+            1,
+            r#"{"items":[{"sku":"x","n":1},{"sku":"y"},{"sku":"z","n":null}]}"#,
+        ),
         event("a", 2, r#"{"items":[]}"#),
         event("c", 3, "{}"),
     ];
-    let sample = definition.sample(&[lines(&text.join("\n"))]);
+    let sample = definition.sample(&lines(&text.join("\n")));
     assert_eq!(sample.events, 3);
     assert_eq!(sample.unmatched.get("c"), Some(&1));
     assert_eq!((sample.handlers["a"], sample.handlers["b"]), (2, 0));
     let found: Vec<(&str, &str, u64, u64, u64)> = sample
         .paths
         .iter()
-        .map(|p| (p.handler.as_str(), p.path.as_str(), p.present, p.null, p.missing))
+        .map(|p| {
+            (
+                p.handler.as_str(),
+                p.path.as_str(),
+                p.present,
+                p.null,
+                p.missing,
+            )
+        })
         .collect();
     assert_eq!(
         found,
@@ -606,8 +708,14 @@ fn a_sample_counts_where_paths_are_found() {
 
 #[test]
 fn expected_rows_are_compared_by_key_and_column() {
-    let definition = definition("m = \"numeric(18,2)\"\ns = \"text\"", "[on.\"a\"]\nset = { m = \"data.m\" }");
-    let trial = run(&definition, &[("a", r#"{"id":"1","m":1}"#), ("a", r#"{"id":"2","m":2}"#)]);
+    let definition = definition(
+        "m = \"numeric(18,2)\"\ns = \"text\"",
+        "[on.\"a\"]\nset = { m = \"data.m\" }",
+    );
+    let trial = run(
+        &definition,
+        &[("a", r#"{"id":"1","m":1}"#), ("a", r#"{"id":"2","m":2}"#)],
+    );
     let same = r#"[{"id":"2","m":"2.00","s":null},{"id":"1","m":1}]"#;
     assert_eq!(trial.compare(same), Ok(Vec::new()));
     let other = r#"[{"id":"1","m":"1.01","s":"x"},{"id":"3","m":"2.00"}]"#;
@@ -620,7 +728,115 @@ fn expected_rows_are_compared_by_key_and_column() {
             "2: not expected, but there is such a row",
         ]
     );
-    for wrong in ["{}", "[{}]", r#"[{"id":"1","zz":1}]"#, r#"[{"id":"1"},{"id":"1"}]"#] {
+    for wrong in [
+        "{}",
+        "[{}]",
+        r#"[{"id":"1","zz":1}]"#,
+        r#"[{"id":"1"},{"id":"1"}]"#,
+    ] {
         assert!(trial.compare(wrong).is_err(), "{wrong}");
     }
+}
+
+/// Counts events of every type; a newer version counts double.
+struct Counter {
+    schema: Arc<Schema>,
+    topics: Vec<TopicSelector>,
+    version: u32,
+}
+
+impl Projection for Counter {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    fn topics(&self) -> &[TopicSelector] {
+        &self.topics
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+
+    fn handle(&self, event: &Event<'_>, _: &dyn Rows, ops: &mut Ops) -> Result<Handled, Fault> {
+        let kind = Value::Text(event.event_type().into());
+        let key = RowKey::new(&self.schema, vec![kind]).map_err(Fault::poison)?;
+        let amount = Decimal::from(i64::from(self.version));
+        ops.upsert(key, vec![(1, Op::Add(amount))]);
+        Ok(Handled::Applied)
+    }
+}
+
+#[test]
+fn a_rust_projection_is_a_definition_whose_hash_holds_its_version() {
+    let base = definition("n = \"bigint\"", "[on.\"a\"]\nadd = { n = \"1\" }");
+    let counter = |version| {
+        Definition::of(Arc::new(Counter {
+            schema: base.plan.schema().clone(),
+            topics: vec![TopicSelector::Exact("orders".into())],
+            version,
+        }))
+    };
+    assert_eq!(counter(1).hash, counter(1).hash);
+    assert_ne!(counter(1).hash, counter(2).hash);
+    assert_eq!(
+        rows(&counter(2), &[("a", "{}"), ("a", "{}")]),
+        r#"[{"id":"a","n":4}]"#
+    );
+    assert_eq!(counter(1).describe().columns[1].order, "commuting");
+}
+
+#[test]
+fn a_key_in_a_handler_may_differ_and_a_null_key_is_a_fault() {
+    let definition = definition(
+        "n = \"bigint\"",
+        "[on.\"a\"]\nadd = { n = \"1\" }\n[on.\"b\"]\nkey = { id = \"data.other\" }\nadd = { n = \"2\" }",
+    );
+    let trial = run(
+        &definition,
+        &[
+            ("a", r#"{"id":"1"}"#),
+            ("b", r#"{"other":"1"}"#),
+            ("b", r#"{"other":null}"#),
+            ("b", r#"{"id":"1"}"#),
+        ],
+    );
+    assert_eq!(compact(&trial), r#"[{"id":"1","n":3}]"#);
+    let messages: Vec<&str> = trial
+        .faults
+        .iter()
+        .map(|(_, f)| f.message.as_str())
+        .collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert_eq!(messages[0], "[on.\"b\"]: key column id is null");
+    assert!(
+        messages[1].contains("data.other is missing"),
+        "{messages:?}"
+    );
+}
+
+#[test]
+fn numeric_keys_are_one_key_by_value() {
+    let definition = parse(
+        "topics = [\"orders\"]\nkey = { k = \"data.k\" }\n[columns]\nk = \"numeric\"\nn = \"bigint\"\n[on.\"a\"]\nadd = { n = \"1\" }\n",
+    );
+    let events = [
+        ("a", r#"{"k":1.0}"#),
+        ("a", r#"{"k":"1.00"}"#),
+        ("a", r#"{"k":1}"#),
+    ];
+    assert_eq!(rows(&definition, &events), r#"[{"k":"1","n":3}]"#);
+}
+
+#[test]
+fn a_when_without_item_is_asked_once_for_all_elements() {
+    let definition = parse(
+        "topics = [\"orders\"]\nkey = { id = \"data.id\" }\n[columns]\nid = \"text\"\nn = { type = \"bigint\", default = 0 }\n\
+         [on.\"a\"]\neach = \"data.items\"\nwhen = \"row.n == 0\"\nset = { n = \"row.n + item\" }\n",
+    );
+    let data = r#"{"id":"1","items":[1,2,3]}"#;
+    let trial = run(&definition, &[("a", data), ("a", data)]);
+    assert!(trial.faults.is_empty(), "{:?}", trial.faults);
+    assert_eq!((trial.applied, trial.filtered), (1, 1));
+    assert_eq!(compact(&trial), r#"[{"id":"1","n":6}]"#);
 }

@@ -14,3 +14,6 @@ mod store_contract;
 //! The hermetic suite: no server, no clock, no network.
 
 mod definitions;
+//! Hermetic tests: no server, no clock, no network.
+
+#[path = "../support/store_contract.rs"]

@@ -5,6 +5,7 @@
 //! expressions to [`super::expr`], and `plan` with `run` is what is left to run. Nothing stops
 //! at the first problem: all of them come at once, as [`Diagnostic`]s.
 
+mod action;
 mod columns;
 mod compile;
 mod describe;
@@ -222,7 +223,10 @@ fn read_handlers(
         && let Some(node) = top(entries, "on")
         && matches!(node.kind, Kind::Table(_))
     {
-        problems.add(node.at(), "`on` has no handler: write [on.\"order.created\"]");
+        problems.add(
+            node.at(),
+            "`on` has no handler: write [on.\"order.created\"]",
+        );
     }
     let any_each = on.iter().any(|entry| {
         matches!(&entry.value.kind, Kind::Table(fields) if fields.iter().any(|f| f.key == "each"))
@@ -252,7 +256,10 @@ fn check_defaults(shape: &Shape, families: &[Family], problems: &mut Problems<'_
             _ => continue,
         };
         if !text.starts_with(opening) {
-            problems.add(at, format!("the default of column `{}`: {wanted}", column.name));
+            problems.add(
+                at,
+                format!("the default of column `{}`: {wanted}", column.name),
+            );
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The op tables of a handler.
 
+use super::action::Action;
 use super::compile::{Compiler, Place};
 use super::document::{Entry, Kind, Node};
 use super::family::{OpName, Use};
 use super::head::{TOP_LEVEL, move_above};
 use super::names::did_you_mean;
-use super::run::Action;
 use super::shape::Shape;
 use crate::projection::expr::{Expr, Want};
 
@@ -138,7 +138,9 @@ impl OpReader<'_, '_, '_> {
         let name = format!("{}.{}", op.as_str(), entry.key);
         Some(match op {
             OpName::Set => Action::Set(self.simple(value, &name, Want::Column(ty))?),
-            OpName::SetPresent => Action::SetPresent(self.simple(value, &name, Want::Column(ty))?),
+            OpName::SetPresent => {
+                Action::SetPresent(self.simple(value, &name, Want::Column(ty))?)
+            }
             OpName::SetOnce => Action::SetOnce(self.simple(value, &name, Want::Column(ty))?),
             OpName::Max => Action::Max(self.simple(value, &name, Want::Column(ty))?),
             OpName::Min => Action::Min(self.simple(value, &name, Want::Column(ty))?),
