@@ -49,6 +49,8 @@ pub(super) enum Rows<'a> {
 /// Why an attempt ended without an answer.
 enum Stop {
     Deadlock,
+    /// The caller's fold refused.
+    Folding(Fault),
     Fault(Fault),
 }
 
@@ -68,19 +70,20 @@ impl From<Fault> for Stop {
     }
 }
 
-/// Applies a batch in one atomic step.
+/// Applies a batch in one atomic step. The inner fault is the fold's own.
 pub(super) async fn apply(
     db: &Database,
     generation: &Generation,
     moves: &[Move],
     rows: Rows<'_>,
-) -> Result<Outcome> {
+) -> Result<Result<Outcome>> {
     if moves.is_empty() {
         return Err(Fault::bug("a batch that moves no cursor"));
     }
     for _ in 0..ATTEMPTS {
         match attempt(db, generation, moves, &rows).await {
-            Ok(outcome) => return Ok(outcome),
+            Ok(outcome) => return Ok(Ok(outcome)),
+            Err(Stop::Folding(fault)) => return Ok(Err(fault)),
             Err(Stop::Fault(fault)) => return Err(fault),
             Err(Stop::Deadlock) => {
                 db.counters.deadlocks.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +159,7 @@ async fn write(
         }
         Rows::Folded { keys, fold } => {
             let mut loaded = lock_and_load(session, plan, keys).await?;
-            let deltas = fold(&loaded)?;
+            let deltas = fold(&loaded).map_err(Stop::Folding)?;
             let unseen: Vec<RowKey> = deltas
                 .iter()
                 .map(RowDelta::key)

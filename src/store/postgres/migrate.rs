@@ -5,7 +5,7 @@
 //! a newer version has applied are accepted; within a major version they only add.
 
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::Database;
 use super::names::{literal, quote};
@@ -18,9 +18,13 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
 
 /// Creates the schemas and applies what is missing.
 pub(super) async fn migrate(db: &Database) -> Result<()> {
-    let mut session = Session::begin(&db.pools.control, BEGIN).await?;
-    let result = migrate_in(&mut session, db).await;
-    db.close(session, result).await
+    let mut session = Session::open(&db.pools.control).await?;
+    // The migrator nests a transaction per migration: it has to know of this one.
+    let mut transaction = session.begin_with(BEGIN).await?;
+    migrate_in(&mut transaction, db).await?;
+    transaction.commit().await?;
+    session.keep();
+    Ok(())
 }
 
 async fn migrate_in(session: &mut PgConnection, db: &Database) -> Result<()> {

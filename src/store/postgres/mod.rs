@@ -221,7 +221,7 @@ impl ViewStore for PostgresStore {
     async fn apply(&self, generation: &Generation, batch: &Batch) -> Result<Outcome> {
         let rows = Rows::Given(&batch.rows);
         let work = apply::apply(&self.db, generation, &batch.moves, rows);
-        bounded("apply a batch to", generation, work).await
+        bounded("apply a batch to", generation, work).await?
     }
 
     async fn apply_reading(
@@ -232,7 +232,7 @@ impl ViewStore for PostgresStore {
         fold: &FoldRows<'_>,
     ) -> Result<Outcome> {
         let work = apply::apply(&self.db, generation, moves, Rows::Folded { keys, fold });
-        bounded("apply a batch to", generation, work).await
+        bounded("apply a batch to", generation, work).await?
     }
 
     async fn advance(&self, generation: &Generation, moves: &[Move]) -> Result<Vec<Verdict>> {
