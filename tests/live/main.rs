@@ -1,3 +1,5 @@
 //! Tests against real servers. Each fails loudly when its server is not named.
 
 mod redis;
+#[path = "../support/store_contract.rs"]
+mod store_contract;

@@ -229,6 +229,13 @@ fn decimal(precision: u16, scale: u16) -> ColumnType {
 }
 
 #[tokio::test]
+async fn the_store_contract_holds() {
+    let prefix = format!("live-{}", Uuid::new_v4().simple());
+    let store = RedisStore::connect(&settings(&prefix)).unwrap();
+    crate::store_contract::all(Arc::new(store)).await;
+}
+
+#[tokio::test]
 async fn a_row_is_a_hash_that_holds_its_key_and_its_values_and_nothing_else() {
     let (bench, mut owner) = Bench::owned(vec![
         column("n", ColumnType::Bigint, SUM, Some("0")),
