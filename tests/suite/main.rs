@@ -1,1 +1,3 @@
-fn main() {}
+//! Hermetic tests: no server, no network but the loopback.
+
+mod source;
