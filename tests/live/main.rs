@@ -1,3 +1,4 @@
 //! Tests against real servers. Each fails loudly when its server is missing.
 
+#[cfg(test)]
 mod kafka;

@@ -1,3 +1,4 @@
 //! Hermetic tests: no server, no network but the loopback.
 
+#[cfg(test)]
 mod source;
