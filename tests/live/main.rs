@@ -6,3 +6,7 @@ mod postgres;
 mod redis;
 #[path = "../support/store_contract.rs"]
 mod store_contract;
+//! Tests against real servers. Each fails loudly when its server is missing.
+
+#[cfg(test)]
+mod kafka;

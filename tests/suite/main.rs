@@ -17,3 +17,7 @@ mod definitions;
 //! Hermetic tests: no server, no clock, no network.
 
 #[path = "../support/store_contract.rs"]
+//! Hermetic tests: no server, no network but the loopback.
+
+#[cfg(test)]
+mod source;
