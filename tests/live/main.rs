@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests against real servers. Each fails loudly when its server is missing.
+
+mod kafka;

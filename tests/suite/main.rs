@@ -1,6 +1,7 @@
-//! The hermetic suite: no servers, runs on every push.
+//! The hermetic suite: no servers, no network but the loopback. Runs on every push.
 
 mod api;
 mod cli;
 mod config;
 mod metrics;
+mod source;

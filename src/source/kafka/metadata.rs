@@ -87,11 +87,15 @@ impl Metadata {
         let asked = partition.clone();
         let what = format!("ask for the bounds of {partition}");
         let (low, high) = self
-            .ask(&what, move || {
-                client
-                    .consumer()
-                    .fetch_watermarks(&asked.topic, asked.partition, TIMEOUT)
-                    .map_err(|error| code_of(&error))
+            .ask(&what, move || match watermarks(&client, &asked) {
+                Err(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic) => {
+                    // It may be new: the client remembers for a while that there was none.
+                    let topic = Some(&*asked.topic);
+                    let refreshed = client.consumer().fetch_metadata(topic, TIMEOUT);
+                    refreshed.map_err(|error| code_of(&error))?;
+                    watermarks(&client, &asked)
+                }
+                known => known,
             })
             .await?;
         Ok(Bounds {
@@ -211,6 +215,14 @@ fn policy(resource: &ConfigResource) -> Option<(&str, bool)> {
     let policy = resource.get("cleanup.policy")?.value.as_deref()?;
     let compacted = policy.split(',').any(|part| part.trim() == "compact");
     Some((name, compacted))
+}
+
+/// The first and the next readable offset. Blocks.
+fn watermarks(client: &Client, of: &TopicPartition) -> Result<(i64, i64), RDKafkaErrorCode> {
+    client
+        .consumer()
+        .fetch_watermarks(&of.topic, of.partition, TIMEOUT)
+        .map_err(|error| code_of(&error))
 }
 
 /// All readable topics. Blocks.

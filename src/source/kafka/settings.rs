@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 /// How to reach Kafka. There is no `Debug`: properties may hold secrets.
 #[derive(Clone)]
@@ -164,20 +166,16 @@ fn problem(key: &str, message: &str) -> Problem {
 
 /// Asks librdkafka about the name and the value alone. Its own text is dropped: it quotes the value.
 fn librdkafka_refuses(name: &str, value: &str) -> Option<String> {
-    let default = ClientConfig::new().create_native_config().ok()?;
-    if default.get(name).is_err() && !WRITE_ONLY.contains(&name) {
-        return Some("librdkafka has no such property".to_owned());
-    }
     let mut config = ClientConfig::new();
     config.set(name, value);
-    config
-        .create_native_config()
-        .err()
-        .map(|_| "librdkafka does not accept this value".to_owned())
+    let reason = match config.create_native_config().err()? {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
+            "librdkafka has no such property"
+        }
+        _ => "librdkafka does not accept this value",
+    };
+    Some(reason.to_owned())
 }
-
-/// Properties that can be set but not read back.
-const WRITE_ONLY: &[&str] = &["ssl.key.password", "ssl.keystore.password", "ssl.key.pem"];
 
 #[cfg(test)]
 mod tests {
