@@ -6,6 +6,7 @@
 //! [`apply()`] is the executable form of it).
 
 mod apply;
+mod builder;
 mod decimal;
 pub mod definition;
 mod delta;
@@ -14,9 +15,11 @@ pub mod fold;
 mod ops;
 mod registry;
 mod schema;
+pub mod trial;
 mod value;
 
 pub use apply::{Row, apply};
+pub use builder::{SchemaBuilder, is_name};
 pub use decimal::Decimal;
 pub use definition::{Definition, Diagnostic};
 pub use delta::{Cell, Delta, Latest, RowDelta};

@@ -3,5 +3,6 @@
 mod api;
 mod cli;
 mod config;
+mod definitions;
 mod metrics;
 mod source;
