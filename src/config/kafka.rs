@@ -111,9 +111,8 @@ impl Kafka {
         flatten("", entries, &mut properties);
         for (name, entry) in properties {
             let text = match &entry.value.raw {
-                Raw::Untyped(text) | Raw::String(text) => text.clone(),
+                Raw::Untyped(text) | Raw::String(text) | Raw::Float(text) => text.clone(),
                 Raw::Integer(number) => number.to_string(),
-                Raw::Float(number) => number.to_string(),
                 Raw::Bool(flag) => flag.to_string(),
                 _ => {
                     let message = format!("kafka.properties.{name} must be a string or a number");

@@ -93,10 +93,11 @@ impl Loading {
                 let message = format!("failed to read the file: {error}");
                 self.problems.add(&Origin::WholeFile(name), message);
             }
-            Ok(text) => match Node::document(&name, &text) {
-                Ok(node) => self.apply(&node),
-                Err(problem) => self.problems.0.push(problem),
-            },
+            Ok(text) => {
+                let (node, problems) = Node::document(&name, &text);
+                self.problems.0.extend(problems);
+                self.apply(&node);
+            }
         }
     }
 

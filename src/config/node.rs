@@ -1,6 +1,7 @@
 //! One layer of settings as a tree in which every part knows where it was said.
 
-use toml_edit::{Document, Item, Table, TableLike, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::{Origin, Problem};
 
@@ -18,7 +19,8 @@ pub(super) enum Raw {
     Untyped(String),
     String(String),
     Integer(i64),
-    Float(f64),
+    /// As written, also integers beyond 64 bits.
+    Float(String),
     Bool(bool),
     Datetime(String),
     List(Vec<Node>),
@@ -35,19 +37,21 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// Reads a TOML document.
-    pub(super) fn document(file: &str, text: &str) -> Result<Self, Problem> {
+    /// Reads a TOML document: what could be read of it, and every problem of its syntax.
+    pub(super) fn document(file: &str, text: &str) -> (Self, Vec<Problem>) {
         let source = Source { file, text };
-        match Document::parse(text) {
-            Ok(document) => Ok(Self {
-                raw: source.entries(document.as_table()),
-                origin: Origin::WholeFile(file.to_owned()),
-            }),
-            Err(error) => Err(Problem {
-                origin: source.at(error.span()).unwrap_or_else(|| source.whole()),
-                message: error.message().trim().replace('\n', "; "),
-            }),
-        }
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let problem = |error: toml::de::Error| Problem {
+            origin: error
+                .span()
+                .map_or_else(|| source.whole(), |s| source.at(s.start)),
+            message: error.message().trim().replace('\n', "; "),
+        };
+        let node = Self {
+            raw: source.entries(table.into_inner()),
+            origin: source.whole(),
+        };
+        (node, errors.into_iter().map(problem).collect())
     }
 
     /// One setting from outside of files, as a tree of tables along `path`.
@@ -72,8 +76,8 @@ impl Node {
 
     /// Text from outside of files that should hold a list or table, read as a TOML value.
     pub(super) fn inline(&self, text: &str) -> Option<Self> {
-        let value: Value = text.parse().ok()?;
-        let mut node = Source { file: "", text: "" }.value(&value, &self.origin);
+        let value = DeValue::parse(text.trim()).ok()?;
+        let mut node = Source { file: "", text }.value(value);
         node.relocate(&self.origin);
         Some(node)
     }
@@ -104,62 +108,44 @@ impl Source<'_> {
         Origin::WholeFile(self.file.to_owned())
     }
 
-    fn at(&self, span: Option<std::ops::Range<usize>>) -> Option<Origin> {
-        let before = self.text.get(..span?.start)?;
+    /// The place of byte `start`.
+    fn at(&self, start: usize) -> Origin {
+        let before = self.text.get(..start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let last = before.rsplit('\n').next().unwrap_or_default();
         let column = last.chars().count() + 1;
-        Some(Origin::File(self.file.to_owned(), line, column))
+        Origin::File(self.file.to_owned(), line, column)
     }
 
-    fn entries(&self, table: &dyn TableLike) -> Raw {
-        let entries = table.iter().map(|(name, item)| {
-            let key = table.key(name).and_then(toml_edit::Key::span);
-            let origin = self.at(key).unwrap_or_else(|| self.whole());
-            Entry {
-                key: name.to_owned(),
-                value: self.item(item, &origin),
-                origin,
-            }
-        });
-        Raw::Table(entries.collect())
-    }
-
-    fn table(&self, table: &Table, key: &Origin) -> Node {
-        Node {
-            raw: self.entries(table),
-            origin: self.at(table.span()).unwrap_or_else(|| key.clone()),
-        }
-    }
-
-    fn item(&self, item: &Item, key: &Origin) -> Node {
-        match item {
-            Item::None => Node {
-                raw: Raw::Table(Vec::new()),
-                origin: key.clone(),
-            },
-            Item::Value(value) => self.value(value, key),
-            Item::Table(table) => self.table(table, key),
-            Item::ArrayOfTables(tables) => Node {
-                raw: Raw::List(tables.iter().map(|table| self.table(table, key)).collect()),
-                origin: key.clone(),
-            },
-        }
-    }
-
-    fn value(&self, value: &Value, key: &Origin) -> Node {
-        let raw = match value {
-            Value::String(text) => Raw::String(text.value().clone()),
-            Value::Integer(number) => Raw::Integer(*number.value()),
-            Value::Float(number) => Raw::Float(*number.value()),
-            Value::Boolean(flag) => Raw::Bool(*flag.value()),
-            Value::Datetime(time) => Raw::Datetime(time.value().to_string()),
-            Value::Array(values) => Raw::List(values.iter().map(|v| self.value(v, key)).collect()),
-            Value::InlineTable(table) => self.entries(table),
+    /// The entries of a table in document order.
+    fn entries(&self, table: DeTable<'_>) -> Raw {
+        let mut entries: Vec<_> = table.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (Spanned<toml::de::DeString<'_>>, Spanned<DeValue<'_>>)| Entry {
+            origin: self.at(key.span().start),
+            key: key.into_inner().into_owned(),
+            value: self.value(value),
         };
-        Node {
-            raw,
-            origin: self.at(value.span()).unwrap_or_else(|| key.clone()),
-        }
+        Raw::Table(entries.into_iter().map(entry).collect())
+    }
+
+    fn value(&self, value: Spanned<DeValue<'_>>) -> Node {
+        let origin = self.at(value.span().start);
+        let raw = match value.into_inner() {
+            DeValue::String(text) => Raw::String(text.into_owned()),
+            DeValue::Integer(number) => {
+                let text = number.as_str().to_owned();
+                let number = i64::from_str_radix(number.as_str(), number.radix());
+                number.map_or(Raw::Float(text), Raw::Integer)
+            }
+            DeValue::Float(number) => Raw::Float(number.as_str().to_owned()),
+            DeValue::Boolean(flag) => Raw::Bool(flag),
+            DeValue::Datetime(time) => Raw::Datetime(time.to_string()),
+            DeValue::Array(values) => {
+                Raw::List(values.into_iter().map(|v| self.value(v)).collect())
+            }
+            DeValue::Table(table) => self.entries(table),
+        };
+        Node { raw, origin }
     }
 }

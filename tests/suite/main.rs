@@ -1,4 +1,5 @@
 //! The hermetic suite: no servers, runs on every push.
+//! The hermetic suite: no servers, no network but the loopback. Runs on every push.
 
 mod api;
 mod cli;
