@@ -370,6 +370,13 @@ impl RedisServer {
         server
     }
 
+    /// A new, empty server on the port of one that was stopped.
+    pub fn start_at(other: &Self) -> Self {
+        let mut server = Self { folder: tempfile::tempdir().unwrap(), port: other.port, child: None };
+        server.restart();
+        server
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
