@@ -54,7 +54,7 @@ impl Envelopes for TopicEnvelopes {
     async fn remember(&self, topic: &str, detected: Envelope) -> Result<Envelope> {
         let id = self.topic_id(topic).await?;
         let name = self.control.remember_envelope(topic, &id, &detected.name()).await?;
-        tracing::info!(topic, envelope = name, "envelope detected");
+        tracing::info!(topic, envelope = detected.label(), "envelope detected");
         Ok(Envelope::from_name(&name).unwrap_or(detected))
     }
 }
