@@ -16,6 +16,7 @@ mod loaded;
 mod ops;
 mod registry;
 mod schema;
+pub mod trial;
 mod value;
 
 pub use apply::{Row, apply};
