@@ -1,4 +1,5 @@
 //! What the fold refuses, and whom it blames.
+#![cfg(test)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The laws of folding: however a sequence of ops is cut into folds, the rows are those of an
 //! interpreter that applies op by op, and that shares no code with the fold.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
