@@ -33,15 +33,19 @@ pub(super) fn epoch_millis(number: &str) -> Option<i64> {
     micros(number, whole, fraction, 3)
 }
 
-/// The digits before and behind the point of a JSON number. One with an exponent has to be whole.
+/// The digits before and behind the point of a JSON number. A positive exponent, as some writers
+/// of doubles give it to every large number, moves the point; a negative one is refused.
 fn parts(number: &str) -> Option<(i128, &str)> {
-    if number.contains(['e', 'E']) {
-        let value: f64 = number.parse().ok()?;
-        let whole = value.fract() == 0.0 && value.abs() < 1e18;
-        return whole.then_some((value as i128, ""));
-    }
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    Some((whole.parse().ok()?, fraction))
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let shift: usize = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (moved, rest) = fraction.split_at_checked(shift).unwrap_or((fraction, ""));
+    let zeros = u32::try_from(shift - moved.len()).ok()?;
+    let digits: i128 = match moved {
+        "" => whole.parse().ok()?,
+        _ => format!("{whole}{moved}").parse().ok()?,
+    };
+    Some((digits.checked_mul(10_i128.checked_pow(zeros)?)?, rest))
 }
 
 /// `whole.fraction` units of 10^`places` microseconds each.
@@ -96,7 +100,10 @@ mod tests {
             ("1795240800123456789", Some(1_795_240_800_123_456)),
             ("-1795240800123", Some(-1_795_240_800_123_000)),
             ("1e300", None),
-            ("1.5e0", None),
+            ("1.7952408005E9", Some(1_795_240_800_500_000)),
+            ("-15e+1", Some(-150_000_000)),
+            ("15e-1", None),
+            ("1e99999999999999999999", None),
             ("9999999999999999999999999", None),
         ] {
             assert_eq!(epoch(number), micros, "{number}");
