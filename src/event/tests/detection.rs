@@ -19,6 +19,8 @@ fn business_json_is_not_mistaken_for_an_event() {
         r#"{"id":"p1","name":"Chair","version":3,"createdAt":"2026-11-21T06:00:00Z","data":{"color":"red"}}"#,
         r#"{"id":"s1","name":"Sensor","timestamp":"2026-11-21T06:00:00Z","data":{"t":1}}"#,
         r#"{"id":"s1","name":"Sensor","timestamp":"2026-11-21T06:00:00Z","version":1,"data":{"t":1},"room":"b"}"#,
+        r#"{"name":"Chair","timestamp":"2026-11-21T06:00:00Z","version":1,"data":{"t":1}}"#,
+        r#"{"id":"c1","name":"Chair","version":1,"data":{"t":1}}"#,
         // Has a type and a time, and its data everywhere.
         r#"{"type":"invoice","timestamp":"2026-11-21T06:00:00Z","total":5}"#,
         r#"{"id":"i1","type":"invoice","timestamp":"2026-11-21T06:00:00Z","version":1,"total":5}"#,

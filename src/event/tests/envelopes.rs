@@ -441,3 +441,34 @@ fn without_a_place_for_the_data_the_whole_record_is_the_data() {
     assert_eq!(event.path(0), Json::Number("1"));
     assert_eq!(event.path(1), Json::String("a".into()));
 }
+
+#[test]
+fn structured_and_binary_cloud_events_may_share_a_topic() {
+    let structured = Sent::json(r#"{"specversion":"1.0","id":"1","type":"a","data":{"n":1}}"#);
+    let binary = Sent {
+        headers: &[("ce_specversion", b"1.0"), ("ce_type", b"b")],
+        ..Sent::json(r#"{"n":2}"#)
+    };
+    for records in [[structured, binary], [binary, structured]] {
+        let (chunk, map) = detect_and_decode(&records, &["n"]);
+        let found = |index| {
+            let event = chunk.event(index, &map);
+            (event.event_type(), event.path(0))
+        };
+        let mut found = [found(0), found(1)];
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let wanted = [("a", "1"), ("b", "2")].map(|(t, n)| (t.into(), Json::Number(n)));
+        assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn a_chunk_counts_all_that_it_holds() {
+    let records = [Sent::json(r#"{"n":1}"#); 50];
+    let raw_memory = super::raw(&records).memory();
+    let (few, _) = decode(Envelope::Plain, &records, &["n"]);
+    let (many, _) = decode(Envelope::Plain, &records, &["n", "a", "b", "c"]);
+    assert!(few.memory() > raw_memory);
+    // Eight bytes for each of three more slots.
+    assert!(many.memory() >= few.memory() + 50 * 3 * 8);
+}

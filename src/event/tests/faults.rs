@@ -181,6 +181,14 @@ fn nesting_is_counted_where_nobody_looks_too() {
 }
 
 #[test]
+fn what_lies_side_by_side_is_not_nested() {
+    for item in ["[]", "{}", "[1]", r#"{"a":[1,{}]}"#] {
+        let value = format!("[{}]", vec![item; 300].join(","));
+        assert_eq!(fault(&Envelope::Plain, Sent::json(&value)), None);
+    }
+}
+
+#[test]
 fn a_fault_leaves_its_neighbours_and_its_own_record_alone() {
     let bad = Sent {
         key: Some(b"k"),
