@@ -133,7 +133,11 @@ impl Checker<'_, '_> {
     /// A part read as `ty`, or converted to it.
     pub(super) fn coerce(&mut self, part: Part, ty: ColumnType) -> Result<Plan, Reported> {
         let kind = part.kind;
-        if !kind.fits(ty) {
+        let kind_of_literal = match part.plan {
+            Plan::Const(Value::Text(_)) => Kind::Soft,
+            _ => kind,
+        };
+        if !kind_of_literal.fits(ty) {
             let text = short(self.text(part.start, part.end));
             let instead = kind.instead(ty);
             let message = format!(
@@ -168,11 +172,7 @@ impl Checker<'_, '_> {
     }
 
     /// A part with the type that it has by itself, or takes from `want`.
-    pub(super) fn part(
-        &mut self,
-        node: &Node,
-        want: Option<ColumnType>,
-    ) -> Result<Part, Reported> {
+    pub(super) fn part(&mut self, node: &Node, want: Option<ColumnType>) -> Result<Part, Reported> {
         match &node.syntax {
             Syntax::Null => Ok(constant(node, Value::Null)),
             Syntax::Bool(b) => Ok(constant(node, Value::Bool(*b))),
@@ -324,10 +324,12 @@ impl Checker<'_, '_> {
             && function == "orValue"
         {
             return match args.as_slice() {
-                [Node {
-                    syntax: Syntax::List(parts),
-                    ..
-                }] if parts.is_empty() => self.array(target),
+                [
+                    Node {
+                        syntax: Syntax::List(parts),
+                        ..
+                    },
+                ] if parts.is_empty() => self.array(target),
                 _ => self.problem(node.start, "here only .orValue([]) makes sense"),
             };
         }

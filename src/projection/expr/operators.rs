@@ -153,11 +153,18 @@ impl Checker<'_, '_> {
             _ => {}
         }
         let guesses = [self.guess(operands.0), self.guess(operands.1)];
-        if guesses.iter().flatten().any(|(kind, _)| *kind == Kind::Text) {
+        if guesses
+            .iter()
+            .flatten()
+            .any(|(kind, _)| *kind == Kind::Text)
+        {
             return Ok(true);
         }
         if guesses.iter().flatten().next().is_some() {
             return Ok(false);
+        }
+        if is_soft(operands.0) || is_soft(operands.1) {
+            return Ok(true);
         }
         let left = super::check::short(self.text(operands.0.start, operands.0.end)).to_owned();
         let message = format!(
@@ -253,12 +260,7 @@ impl Checker<'_, '_> {
         self.problem(node.start, message)
     }
 
-    fn null_test(
-        &mut self,
-        node: &Node,
-        op: Comparison,
-        other: &Node,
-    ) -> Result<Part, Reported> {
+    fn null_test(&mut self, node: &Node, op: Comparison, other: &Node) -> Result<Part, Reported> {
         let is_null = Plan::IsNull(Box::new(self.part(other, None)?.plan));
         let plan = match op {
             Comparison::Equal => is_null,
@@ -295,6 +297,14 @@ impl Checker<'_, '_> {
         let args = [item_part?, list_part?.plan];
         let plan = Plan::Apply(Function::In, args.into(), self.label(node));
         Ok(Part::new(node, plan, Kind::Bool))
+    }
+}
+
+/// Whether a part is a text where nothing else is asked for.
+fn is_soft(node: &Node) -> bool {
+    match &node.syntax {
+        Syntax::Binary(Operator::Add, left, right) => is_soft(left) || is_soft(right),
+        _ => Chain::of(node).ok().flatten().is_some_and(|c| c.is_soft()),
     }
 }
 
