@@ -26,9 +26,55 @@ struct Bench {
     raw: redis::aio::MultiplexedConnection,
 }
 
+/// A server that a test may spoil: its own process, behind a socket file.
+struct Server {
+    process: std::process::Child,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Self::run(folder.path());
+        let server = Self { process, folder };
+        let client = redis::Client::open(server.url("")).unwrap();
+        while client.get_multiplexed_async_connection().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server
+    }
+
+    fn run(folder: &std::path::Path) -> std::process::Child {
+        let program = std::env::var("VIEWFOLD_TEST_REDIS_SERVER");
+        std::process::Command::new(program.as_deref().unwrap_or("redis-server"))
+            .args(["--port", "0", "--save", "", "--unixsocket", "redis.sock"])
+            .args(["--logfile", "redis.log"])
+            .current_dir(folder)
+            .spawn()
+            .expect("redis-server must be installed")
+    }
+
+    /// `login` is empty, or `?user=…&pass=…`.
+    fn url(&self, login: &str) -> String {
+        let path = self.folder.path().join("redis.sock");
+        format!("redis+unix://{}{login}", path.display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
 fn settings(prefix: &str) -> Settings {
+    settings_at(url(), prefix)
+}
+
+fn settings_at(url: String, prefix: &str) -> Settings {
     Settings {
-        url: url().into(),
+        url: url.into(),
         prefix: prefix.to_owned(),
     }
 }
@@ -60,6 +106,10 @@ impl Bench {
     }
 
     async fn of(schema: Arc<Schema>) -> Self {
+        Self::at(url(), schema).await
+    }
+
+    async fn at(url: String, schema: Arc<Schema>) -> Self {
         let prefix = format!("live-{}", Uuid::new_v4().simple());
         let generation = Generation {
             projection: "view".into(),
@@ -67,9 +117,12 @@ impl Bench {
             build: Uuid::new_v4(),
             schema,
         };
-        let store = RedisStore::connect(&settings(&prefix)).unwrap();
-        let client = redis::Client::open(url()).unwrap();
-        let raw = client.get_multiplexed_async_connection().await.unwrap();
+        let store = RedisStore::connect(&settings_at(url.clone(), &prefix)).unwrap();
+        let client = redis::Client::open(url).unwrap();
+        let patient =
+            redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        let raw = client.get_multiplexed_async_connection_with_config(&patient);
+        let raw = raw.await.unwrap();
         Self {
             prefix,
             store,
@@ -130,8 +183,14 @@ impl Bench {
         Ok(outcome)
     }
 
+    /// Applies as a lane does: an unknown outcome is resolved by asking again.
     async fn applied(&self, owner: &mut Owner, rows: Vec<RowDelta>) {
-        assert_eq!(self.apply(owner, rows).await.unwrap(), Outcome::Applied);
+        loop {
+            match self.apply(owner, rows.clone()).await {
+                Err(fault) if fault.kind == FaultKind::Transient => {}
+                outcome => break assert_eq!(outcome.unwrap(), Outcome::Applied),
+            }
+        }
     }
 
     async fn row(&self, key: &str) -> Option<Row> {
@@ -419,20 +478,19 @@ async fn sums_are_exact_beyond_doubles_and_never_minus_zero() {
 #[tokio::test]
 async fn a_million_cents_are_ten_thousand() {
     let (bench, mut owner) = Bench::owned(vec![column("spent", decimal(18, 2), SUM, None)]).await;
-    let keys: Vec<String> = (0..2000).map(|i| format!("customer {i}")).collect();
-    for _ in 0..500 {
-        let rows = keys
-            .iter()
-            .map(|key| bench.delta(key, vec![(1, add("0.01"))]));
+    let keys: Vec<String> = (0..500).map(|i| format!("customer {i}")).collect();
+    for _ in 0..200 {
+        let rows = keys.iter();
+        let rows = rows.map(|key| bench.delta(key, vec![(1, add("0.10"))]));
         bench.applied(&mut owner, rows.collect()).await;
     }
     let keys: Vec<RowKey> = keys.iter().map(|key| bench.key(key)).collect();
     let rows = bench.store.rows(&bench.generation, &keys).await.unwrap();
-    let five = Value::parse(decimal(18, 2), "5.00").unwrap();
-    assert_eq!(rows.len(), 2000);
+    let twenty = Value::parse(decimal(18, 2), "20.00").unwrap();
+    assert_eq!(rows.len(), 500);
     assert!(
         rows.iter()
-            .all(|row| row.as_ref().unwrap().values[1] == five)
+            .all(|row| row.as_ref().unwrap().values[1] == twenty)
     );
     bench.done().await;
 }
@@ -1038,16 +1096,16 @@ async fn cursors_advance_each_for_itself_and_the_newest_time_never_falls() {
 }
 
 #[tokio::test]
-async fn two_lanes_that_append_to_one_row_lose_nothing() {
+async fn lanes_that_append_to_one_row_lose_nothing() {
     // I2: compare and write, under contention.
     let bench = Bench::new(vec![
         column("list", ColumnType::Jsonb, Family::List, None),
         column("n", ColumnType::Bigint, SUM, None),
     ])
     .await;
-    let other = RedisStore::connect(&settings(&bench.prefix)).unwrap();
-    let lane = async |store: &RedisStore, mut owner: Owner| {
-        for i in 0..100 {
+    let lane = async |mut owner: Owner| {
+        let store = RedisStore::connect(&settings(&bench.prefix)).unwrap();
+        for i in 0..50 {
             let item = format!("\"{}-{i}\"", owner.partition.partition);
             let batch = Batch {
                 moves: vec![owner.step()],
@@ -1058,21 +1116,19 @@ async fn two_lanes_that_append_to_one_row_lose_nothing() {
             owner.at += 1;
         }
     };
-    let (first, second) = (bench.start(0).await, bench.start(1).await);
-    tokio::join!(lane(&bench.store, first), lane(&other, second));
-    assert_eq!(bench.field("a", "n").await.as_deref(), Some("200"));
+    let mut lanes = Vec::new();
+    for partition in 0..6 {
+        lanes.push(lane(bench.start(partition).await));
+    }
+    futures_util::future::join_all(lanes).await;
+    assert_eq!(bench.field("a", "n").await.as_deref(), Some("300"));
     let list: Vec<String> = serde_json::from_str(&bench.field("a", "list").await.unwrap()).unwrap();
-    for partition in ["0", "1"] {
-        let mine: Vec<&String> = list
+    for partition in 0..6 {
+        let mine = list
             .iter()
-            .filter(|item| item.starts_with(partition))
-            .collect();
-        let expected: Vec<String> = (0..100).map(|i| format!("{partition}-{i}")).collect();
-        assert_eq!(
-            mine,
-            expected.iter().collect::<Vec<_>>(),
-            "in the order of the partition"
-        );
+            .filter(|item| item.starts_with(&partition.to_string()));
+        let expected = (0..50).map(|i| format!("{partition}-{i}"));
+        assert!(mine.cloned().eq(expected), "in the order of the partition");
     }
     bench.done().await;
 }
@@ -1299,4 +1355,254 @@ async fn wide_views_and_many_partitions_fit_the_stack_of_a_script() {
         .unwrap();
     assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Fenced));
     bench.done().await;
+}
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.roll(from.len())]
+    }
+}
+
+/// A random value of a type.
+fn value(dice: &mut Dice, ty: ColumnType) -> Value {
+    let digits = |dice: &mut Dice, most: usize| -> String {
+        let count = 1 + dice.roll(most);
+        (0..count)
+            .map(|_| char::from(b'0' + dice.roll(10) as u8))
+            .collect()
+    };
+    let sign = *dice.pick(&["", "-"]);
+    let text = match ty {
+        ColumnType::Bigint => format!("{sign}{}", digits(dice, 17)),
+        ColumnType::Decimal { precision, scale } => {
+            let whole = usize::from(precision - scale) - 1;
+            format!("{sign}{}.{:0>2}", digits(dice, whole), digits(dice, 2))
+        }
+        ColumnType::Numeric => format!("{sign}{}.{}", digits(dice, 30), digits(dice, 30)),
+        ColumnType::Timestamptz => format!(
+            "2026-11-2{}T06:00:0{}{}Z",
+            dice.roll(2),
+            dice.roll(3),
+            dice.pick(&["", ".5", ".25", ".000001"])
+        ),
+        ColumnType::Double => format!("{sign}{}e{}", dice.roll(100), dice.roll(20)),
+        _ => (*dice.pick(&["", "a", "B", "ä", "a b", "\u{ffff}", "\u{10000}"])).to_owned(),
+    };
+    Value::parse(ty, &text).unwrap()
+}
+
+/// A random cell of a column.
+fn cell(dice: &mut Dice, column: &Column) -> Cell {
+    let ty = column.ty;
+    let maybe = |dice: &mut Dice| match dice.roll(3) {
+        0 => Value::Null,
+        _ => value(dice, ty),
+    };
+    let order = |dice: &mut Dice| format!("{:02} {}", dice.roll(8), dice.roll(3));
+    match (column.family, dice.roll(4)) {
+        (Family::Latest, 0) => Cell::Replace(maybe(dice)),
+        (Family::Latest, 1) => Cell::ReplaceLatest(latest(&order(dice), "replaced")),
+        (Family::Latest, _) => {
+            let text = dice.roll(100).to_string();
+            Cell::Op(Delta::Latest(latest(&order(dice), &text)))
+        }
+        (_, 0) if ty != ColumnType::Jsonb => Cell::Replace(maybe(dice)),
+        (Family::Sum, _) => match value(dice, ty) {
+            Value::Int(n) => Cell::Op(Delta::Add(Decimal::from(n))),
+            Value::Numeric(n) => Cell::Op(Delta::Add(n)),
+            other => panic!("{other:?} cannot be added"),
+        },
+        (Family::Greatest, _) => Cell::Op(Delta::Max(value(dice, ty))),
+        (Family::Least, _) => Cell::Op(Delta::Min(value(dice, ty))),
+        (Family::List, roll) => Cell::Op(Delta::Append {
+            items: (0..roll).map(|i| i.to_string().into()).collect(),
+            keep: Some(4),
+        }),
+        (Family::Object, roll) => put(*dice.pick(&["a", "b"]), [None, Some("[]")][roll % 2]),
+        (Family::Assign, _) => Cell::Op(Delta::SetOnce(value(dice, ty))),
+    }
+}
+
+#[tokio::test]
+async fn random_batches_give_the_rows_that_the_contract_of_deltas_gives() {
+    let seed = std::env::var("VIEWFOLD_TEST_SEED").map_or_else(
+        |_| Uuid::new_v4().as_u128() as u64 | 1,
+        |text| text.parse().unwrap(),
+    );
+    println!("VIEWFOLD_TEST_SEED={seed}");
+    let mut dice = Dice(seed);
+    let (bench, mut owner) = Bench::owned(vec![
+        column("n", ColumnType::Bigint, SUM, Some("5")),
+        column("money", decimal(14, 2), SUM, None),
+        column("free", ColumnType::Numeric, SUM, Some("-0.5")),
+        column("long", decimal(40, 2), SUM, None),
+        column("most", ColumnType::Timestamptz, Family::Greatest, None),
+        column(
+            "least",
+            ColumnType::Timestamptz,
+            Family::Least,
+            Some("2026-11-20T06:00:01.3Z"),
+        ),
+        column("text", ColumnType::Text, Family::Greatest, None),
+        column("wide", ColumnType::Numeric, Family::Least, None),
+        column("double", ColumnType::Double, Family::Greatest, Some("0")),
+        column("status", ColumnType::Text, Family::Latest, Some("none")),
+        column("other", ColumnType::Text, Family::Latest, None),
+        column("once", ColumnType::Text, Family::Assign, None),
+        column("list", ColumnType::Jsonb, Family::List, Some("[0]")),
+        column("object", ColumnType::Jsonb, Family::Object, None),
+    ])
+    .await;
+    let schema = bench.generation.schema.clone();
+    let names: Vec<String> = (0..12).map(|i| format!("k,{i}%")).collect();
+    let mut model: Vec<Option<Row>> = vec![None; names.len()];
+    for round in 0..400 {
+        let mut rows = Vec::new();
+        let mut after = model.clone();
+        let json = dice.roll(2) == 0;
+        for (name, row) in names.iter().zip(&mut after) {
+            let delta = match dice.roll(10) {
+                0..=3 => continue,
+                4 => RowDelta::Delete(bench.key(name)),
+                _ => {
+                    let columns = schema.columns.iter().enumerate().skip(1);
+                    let some = columns.filter(|(_, c)| json || c.ty != ColumnType::Jsonb);
+                    let some: Vec<_> = some.filter(|_| dice.roll(2) == 0).collect();
+                    let cells = some.into_iter().map(|(i, c)| (i, cell(&mut dice, c)));
+                    RowDelta::Upsert(bench.key(name), cells.collect())
+                }
+            };
+            // A sum that would not fit is left out: what it does is tested elsewhere.
+            if let Ok(next) = viewfold::projection::apply(&schema, row.clone(), &delta) {
+                *row = next;
+                rows.push(delta);
+            }
+        }
+        model = after;
+        bench.applied(&mut owner, rows).await;
+        let keys: Vec<RowKey> = names.iter().map(|name| bench.key(name)).collect();
+        let stored = bench.store.rows(&bench.generation, &keys).await.unwrap();
+        for ((name, stored), expected) in names.iter().zip(&stored).zip(&model) {
+            assert_eq!(stored, expected, "row {name} in round {round}, seed {seed}");
+        }
+    }
+    bench.done().await;
+}
+
+/// A batch that sets a row, takes a field from another and deletes a third.
+fn every_kind_of_write(bench: &Bench) -> Vec<RowDelta> {
+    vec![
+        bench.delta("new", vec![(1, Cell::Op(Delta::Latest(latest("1", "x"))))]),
+        bench.delta("old", vec![(1, Cell::Replace(Value::Null))]),
+        RowDelta::Delete(bench.key("gone")),
+    ]
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_writes_refuses_the_batch_before_its_first_write() {
+    // I4: out of memory, a replica, and access rules that forbid one of the commands.
+    let server = Server::start().await;
+    let schema = schema(vec![column("s", ColumnType::Text, Family::Latest, None)]);
+    let bench = Bench::at(server.url(""), schema).await;
+    let mut owner = bench.start(0).await;
+    let cells = vec![(1, Cell::Op(Delta::Latest(latest("1", "x"))))];
+    let rows = ["old", "gone"].map(|key| bench.delta(key, cells.clone()));
+    bench.applied(&mut owner, rows.to_vec()).await;
+    let before = bench.keys().await;
+    let unchanged = async |bench: &Bench| {
+        assert_eq!(bench.keys().await, before);
+        assert_eq!(bench.field("old", "s").await.as_deref(), Some("x"));
+        assert_eq!(
+            bench.cursor(&owner.partition).await.position,
+            Position::at(1)
+        );
+    };
+
+    for (refuse, allow) in [
+        (
+            vec!["CONFIG", "SET", "maxmemory", "1"],
+            vec!["CONFIG", "SET", "maxmemory", "0"],
+        ),
+        (
+            vec!["REPLICAOF", "127.0.0.1", "1"],
+            vec!["REPLICAOF", "NO", "ONE"],
+        ),
+    ] {
+        let _: () = bench.raw(&refuse).await;
+        let batch = Batch {
+            moves: vec![owner.step()],
+            rows: every_kind_of_write(&bench),
+        };
+        let fault = bench
+            .store
+            .apply(&bench.generation, &batch)
+            .await
+            .unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient, "{refuse:?} {fault}");
+        let moves = [owner.step()];
+        let fault = bench
+            .store
+            .advance(&bench.generation, &moves)
+            .await
+            .unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient, "{refuse:?} {fault}");
+        unchanged(&bench).await;
+        let _: () = bench.raw(&allow).await;
+    }
+
+    for forbidden in ["-hset", "-hdel", "-unlink"] {
+        let rules = [
+            "ACL", "SETUSER", "small", "reset", "on", ">pw", "~*", "+@all", forbidden,
+        ];
+        let _: () = bench.raw(&rules).await;
+        let settings = settings_at(server.url("?user=small&pass=pw"), &bench.prefix);
+        let store = RedisStore::connect(&settings).unwrap();
+        let batch = Batch {
+            moves: vec![owner.step()],
+            rows: every_kind_of_write(&bench),
+        };
+        let fault = store.apply(&bench.generation, &batch).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Misconfigured, "{forbidden} {fault}");
+        unchanged(&bench).await;
+    }
+    let settings = settings_at(server.url("?user=small&pass=wrong"), &bench.prefix);
+    let fault = RedisStore::connect(&settings)
+        .unwrap()
+        .ping()
+        .await
+        .unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Misconfigured, "{fault}");
+    let rows = every_kind_of_write(&bench);
+    bench.applied(&mut owner, rows).await;
+}
+
+#[tokio::test]
+async fn a_store_finds_its_server_again_after_a_restart() {
+    let mut server = Server::start().await;
+    let bench = Bench::at(server.url(""), schema(vec![])).await;
+    bench.start(0).await;
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+    let fault = bench.store.cursors(&bench.generation).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Transient, "{fault}");
+    server.process = Server::run(server.folder.path());
+    let asked = Instant::now();
+    loop {
+        match bench.store.cursors(&bench.generation).await {
+            Ok(cursors) => break assert_eq!(cursors, None, "it has no persistence"),
+            Err(fault) => assert_eq!(fault.kind, FaultKind::Transient, "{fault}"),
+        }
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

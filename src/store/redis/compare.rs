@@ -1,6 +1,6 @@
 //! Batches that depend on rows: load, compute, and write only what is still as it was loaded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::batch::{Outlook, PackedRows, needs_row, pack_moves};
 use super::pack::Pack;
@@ -23,7 +23,9 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn put(&mut self, key: RowKey, row: Option<Row>, fields: Option<Fields>) {
+    fn put(&mut self, target: &Target<'_>, key: RowKey, fields: Fields) -> Result<()> {
+        let row = row_of(&target.generation.schema, &fields)?;
+        let fields = row.is_some().then_some(fields);
         match self.places.get(&key) {
             Some(&at) => {
                 if let (Some(slot), Some(texts)) = (self.rows.get_mut(at), self.fields.get_mut(at))
@@ -38,6 +40,24 @@ impl Loaded {
                 self.fields.push(fields);
             }
         }
+        Ok(())
+    }
+
+    /// Takes over what the rows hold now: each with its key first.
+    fn renew(&mut self, target: &Target<'_>, rows: Vec<Vec<Text>>) -> Result<()> {
+        for mut fields in rows {
+            let key = fields.first_mut().and_then(Option::take);
+            let text = key
+                .as_deref()
+                .and_then(|key| key.strip_prefix(&*target.keys.rows));
+            let known = self.rows.iter().find(|(key, _)| Some(key.text()) == text);
+            let Some((key, _)) = known else {
+                return Err(unexpected("changed"));
+            };
+            fields.remove(0);
+            self.put(target, key.clone(), fields)?;
+        }
+        Ok(())
     }
 
     /// The deltas as a batch that is refused when a loaded row has changed.
@@ -91,22 +111,9 @@ impl RedisStore {
                 return Ok(outcome);
             }
             let packed = loaded.pack(target, &deltas)?;
-            let changed = match self.write(target, moves, packed).await? {
+            match self.write(target, moves, packed).await? {
                 Answer::Settled(outcome) => return Ok(outcome),
-                Answer::Changed(rows) => rows,
-            };
-            let texts = changed
-                .iter()
-                .filter_map(|row| row.strip_prefix(&target.keys.rows));
-            let changed: HashSet<&str> = texts.collect();
-            let again: Vec<RowKey> = loaded
-                .rows
-                .iter()
-                .filter(|(key, _)| changed.contains(key.text()))
-                .map(|(key, _)| key.clone())
-                .collect();
-            if let Some(outcome) = self.load_into(&mut loaded, target, moves, &again).await? {
-                return Ok(outcome);
+                Answer::Changed(rows) => loaded.renew(target, rows)?,
             }
         }
         Err(Fault::transient(format!(
@@ -128,9 +135,7 @@ impl RedisStore {
             match self.load(target, moves, some).await? {
                 Ok(rows) => {
                     for (key, fields) in some.iter().zip(rows) {
-                        let row = row_of(&target.generation.schema, &fields)?;
-                        let fields = row.is_some().then_some(fields);
-                        loaded.put(key.clone(), row, fields);
+                        loaded.put(target, key.clone(), fields)?;
                     }
                 }
                 Err(stored) => return Ok(Some(judge(moves, stored.as_deref())?)),

@@ -86,8 +86,8 @@ impl Target<'_> {
 enum Answer {
     /// It is applied or refused.
     Settled(Outcome),
-    /// The rows of these keys are not what was loaded.
-    Changed(Vec<String>),
+    /// These rows are not what was loaded; each with its key and what it holds now.
+    Changed(Vec<Vec<Text>>),
 }
 
 impl RedisStore {
@@ -151,13 +151,16 @@ impl RedisStore {
             })
             .await?;
         let (tag, rest) = tagged(reply)?;
+        if tag == "changed" {
+            let rows = rest.into_iter().map(plain).collect::<Result<_>>()?;
+            return Ok(Answer::Changed(rows));
+        }
         let texts: Vec<Text> = rest.into_iter().map(plain).collect::<Result<_>>()?;
         let column = || texts.first().and_then(|name| name.as_deref()).unwrap_or("");
         match tag.as_str() {
             "applied" => Ok(Answer::Settled(Outcome::Applied)),
             "gone" => Ok(Answer::Settled(judge(moves, None)?)),
             "cursors" => Ok(Answer::Settled(judge(moves, Some(&texts))?)),
-            "changed" => Ok(Answer::Changed(texts.into_iter().flatten().collect())),
             "corrupt" => Err(corrupt(column())),
             "overflow" => {
                 let schema = &target.generation.schema;

@@ -24,12 +24,13 @@ const PASSING: [&str; 13] = [
 ];
 
 /// What the server says about who we are or what we may do.
-const DENIED: [&str; 5] = [
+const DENIED: [&str; 6] = [
     "NOAUTH",
     "WRONGPASS",
     "NOPERM",
     "invalid password",
     "no permission",
+    "user executing the script",
 ];
 
 /// Classifies an error. Its message never holds a value: scripts are the only commands.
@@ -151,6 +152,10 @@ mod tests {
             (
                 "NOPERM",
                 "this user has no permissions to run the 'hset' command",
+            ),
+            (
+                "ERR",
+                "The user executing the script can't run this command or subcommand",
             ),
             (
                 "ERR",

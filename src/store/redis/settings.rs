@@ -33,8 +33,8 @@ pub(super) const KEYS_PER_LOAD: usize = 1000;
 pub(super) const KEYS_PER_SCAN: usize = 1000;
 
 /// How often a batch is computed again because somebody else changed its rows in between.
-/// Each failure means that another lane got on, so this many in a row mean a hot row.
-pub(super) const COMPARE_ATTEMPTS: usize = 16;
+/// Each failure means that another lane got on; only many lanes on one row come this far.
+pub(super) const COMPARE_ATTEMPTS: usize = 64;
 
 /// The `[redis]` section.
 #[derive(Clone, Debug, Deserialize)]

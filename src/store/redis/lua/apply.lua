@@ -2,7 +2,8 @@
 --
 -- KEYS: cursors, meta, and the stems of row keys and of the keys of latest orders.
 -- ARGV: build, packed moves, packed columns, packed rows (see `batch.rs`).
--- Reply: {applied} | {gone} | {cursors, stored…} | {changed, row key…} | {overflow | corrupt, column}
+-- Reply: {applied} | {gone} | {cursors, stored…} | {changed, row…}, each with
+-- its key, its columns and its orders | {overflow | corrupt, column}
 
 local cursors, meta, row_stem, order_stem = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local build = ARGV[1]
@@ -42,6 +43,7 @@ for _, packed in ipairs(cmsgpack.unpack(ARGV[3])) do
     column.top, column.bottom = math.huge, -math.huge
   end
   columns[#columns + 1] = column
+  column.index = #columns
   names[#names + 1] = column.name
   if column.part then
     key_columns[column.part] = column
@@ -264,38 +266,35 @@ local function upsert(row, cells)
   end
 end
 
--- Whether the row is what was loaded: false, or true and all columns and orders.
-local function unchanged(row)
+-- Compares a row with what was loaded: false, or true and all columns and orders. Gives what is
+-- stored now, where it differs; or nil and the reply of a read that was refused.
+local function difference(row)
   local expected = rows[at]
   at = at + 1
-  local got = hmget(row, names)
-  if got.err then
-    return nil, refuse('row', got)
+  local stored = hmget(row, names)
+  if stored.err then
+    return nil, refuse('row', stored)
   end
-  local orders = {}
   if #ordered > 0 then
-    orders = hmget(order_key(row), ordered)
+    local orders = hmget(order_key(row), ordered)
     if orders.err then
       return nil, refuse('latest orders', orders)
     end
+    for i = 1, #ordered do
+      stored[#names + i] = orders[i]
+    end
   end
-  local exists = false
-  for i = 1, #names do
-    exists = exists or names[i] == mark and got[i] ~= false
+  local same
+  if expected then
+    same = true
+    for i = 1, #names + #ordered do
+      same = same and stored[i] == rows[at]
+      at = at + 1
+    end
+  else
+    same = not stored[key_columns[1].index]
   end
-  if not expected then
-    return not exists
-  end
-  local same = exists
-  for i = 1, #names do
-    same = same and got[i] == rows[at]
-    at = at + 1
-  end
-  for i = 1, #ordered do
-    same = same and orders[i] == rows[at]
-    at = at + 1
-  end
-  return same
+  return not same and stored
 end
 
 -- What a loaded row becomes: `count` times column and value, for the row or its orders.
@@ -330,11 +329,12 @@ while rows[at] do
   elseif cells == DELETE then
     unlink(row)
   else
-    local same, refused = unchanged(row)
+    local stored, refused = difference(row)
     if refused then
       return refused
-    elseif not same then
-      differing[#differing + 1] = row
+    elseif stored then
+      table.insert(stored, 1, row)
+      differing[#differing + 1] = stored
     end
     if cells == EXPECT_DELETE then
       unlink(row)
