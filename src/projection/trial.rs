@@ -184,7 +184,9 @@ impl Trial {
         text: &str,
     ) -> Result<BTreeMap<RowKey, Map<String, JsonValue>>, ExpectError> {
         let rows: Vec<Map<String, JsonValue>> = serde_json::from_str(text).map_err(|error| {
-            ExpectError(format!("expected rows must be a JSON array of objects: {error}"))
+            ExpectError(format!(
+                "expected rows must be a JSON array of objects: {error}"
+            ))
         })?;
         let mut expected = BTreeMap::new();
         for (index, row) in rows.into_iter().enumerate() {
@@ -203,7 +205,12 @@ impl Trial {
 
     fn key_of(&self, row: &Map<String, JsonValue>) -> Result<RowKey, String> {
         let mut parts = Vec::new();
-        for column in self.schema.key.iter().filter_map(|&i| self.schema.columns.get(i)) {
+        for column in self
+            .schema
+            .key
+            .iter()
+            .filter_map(|&i| self.schema.columns.get(i))
+        {
             let json = row.get(&*column.name).unwrap_or(&JsonValue::Null);
             let value =
                 typed(column.ty, json).map_err(|e| format!("key column `{}` {e}", column.name))?;

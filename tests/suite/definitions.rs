@@ -72,9 +72,8 @@ fn definition(columns: &str, handlers: &str) -> Definition {
 }
 
 fn parse(text: &str) -> Definition {
-    Definition::parse("p", "p.toml", text).unwrap_or_else(|problems| {
-        panic!("{text}\n{}", shown(&problems))
-    })
+    Definition::parse("p", "p.toml", text)
+        .unwrap_or_else(|problems| panic!("{text}\n{}", shown(&problems)))
 }
 
 fn shown(problems: &[viewfold::projection::Diagnostic]) -> String {
@@ -123,10 +122,16 @@ fn every_wrong_file_reports_all_its_problems_at_their_places() {
             fs::write(&pinned, &found).unwrap();
         }
         let wanted = fs::read_to_string(&pinned).unwrap_or_default();
-        for line in wanted.lines().filter(|line| !found.lines().any(|l| l == *line)) {
+        for line in wanted
+            .lines()
+            .filter(|line| !found.lines().any(|l| l == *line))
+        {
             writeln!(differences, "- {line}").unwrap();
         }
-        for line in found.lines().filter(|line| !wanted.lines().any(|l| l == *line)) {
+        for line in found
+            .lines()
+            .filter(|line| !wanted.lines().any(|l| l == *line))
+        {
             writeln!(differences, "+ {line}").unwrap();
         }
         if wanted != found && differences.is_empty() {
@@ -147,7 +152,9 @@ fn every_golden_case_of_the_shipped_projections_comes_out() {
         let directory = format!("projections/cases/{}", definition.name);
         for events in files(&directory, ".events.jsonl") {
             let text = fs::read_to_string(&events).unwrap();
-            let expected = events.to_string_lossy().replace(".events.jsonl", ".expect.json");
+            let expected = events
+                .to_string_lossy()
+                .replace(".events.jsonl", ".expect.json");
             let trial = trial(&definition, &[lines(&text)]);
             assert!(trial.faults.is_empty(), "{expected}: {:?}", trial.faults);
             if std::env::var_os("UPDATE_CASES").is_some() {
@@ -155,7 +162,11 @@ fn every_golden_case_of_the_shipped_projections_comes_out() {
             }
             let wanted = fs::read_to_string(&expected).unwrap();
             let differences = trial.compare(&wanted).unwrap();
-            assert!(differences.is_empty(), "{expected}\n{}", differences.join("\n"));
+            assert!(
+                differences.is_empty(),
+                "{expected}\n{}",
+                differences.join("\n")
+            );
             cases += 1;
         }
     }
@@ -260,7 +271,10 @@ fn set_takes_null_and_set_present_does_not() {
         "[on.\"a\"]\nset = { a = \"data.?v\" }\nset_present = { b = \"data.?v\" }",
     );
     let events = [("a", r#"{"id":"1","v":"x"}"#), ("a", r#"{"id":"1"}"#)];
-    assert_eq!(rows(&definition, &events), r#"[{"id":"1","a":null,"b":"x"}]"#);
+    assert_eq!(
+        rows(&definition, &events),
+        r#"[{"id":"1","a":null,"b":"x"}]"#
+    );
 }
 
 #[test]
@@ -286,7 +300,11 @@ fn latest_keeps_the_greatest_by_in_any_order_of_arrival() {
     let early = r#"{"id":"1","v":"early","at":"2026-01-01T00:00:00Z"}"#;
     let late = r#"{"id":"1","v":"late","at":"2026-01-02T00:00:00Z"}"#;
     let null = r#"{"id":"1","at":"2026-01-03T00:00:00Z"}"#;
-    for events in [[early, late, null], [late, null, early], [null, late, early]] {
+    for events in [
+        [early, late, null],
+        [late, null, early],
+        [null, late, early],
+    ] {
         let events = events.map(|data| ("a", data));
         assert_eq!(rows(&definition, &events), r#"[{"id":"1","s":"late"}]"#);
     }
@@ -336,7 +354,12 @@ fn append_keeps_the_last_elements() {
     );
     let event = |v: &str| format!(r#"{{"id":"1","v":{v}}}"#);
     let (one, two, three) = (event("1.50"), event("{\"b\":1,\"a\":[]}"), event("\"x\""));
-    let events = [("a", &*one), ("a", &*two), ("a", r#"{"id":"1"}"#), ("a", &*three)];
+    let events = [
+        ("a", &*one),
+        ("a", &*two),
+        ("a", r#"{"id":"1"}"#),
+        ("a", &*three),
+    ];
     assert_eq!(
         rows(&definition, &events),
         r#"[{"id":"1","all":[1.50,{"a":[],"b":1},"x"],"last":[{"a":[],"b":1},"x"]}]"#
@@ -352,18 +375,31 @@ fn put_and_remove_change_entries_of_an_object() {
     let put = |k: &str, v: &str| format!(r#"{{"id":"1","k":"{k}","v":{v}}}"#);
     let (a, b) = (put("a", "1"), put("b", "null"));
     let both = [("p", &*b), ("p", &*a)];
-    assert_eq!(rows(&definition, &both), r#"[{"id":"1","o":{"a":1,"b":null}}]"#);
+    assert_eq!(
+        rows(&definition, &both),
+        r#"[{"id":"1","o":{"a":1,"b":null}}]"#
+    );
     let none_left = [("p", &*a), ("r", &*a)];
     assert_eq!(rows(&definition, &none_left), r#"[{"id":"1","o":null}]"#);
     let nameless = run(&definition, &[("r", r#"{"id":"1"}"#)]);
-    assert!(nameless.faults[0].1.message.contains("key is null"), "{:?}", nameless.faults);
+    assert!(
+        nameless.faults[0].1.message.contains("key is null"),
+        "{:?}",
+        nameless.faults
+    );
 }
 
 #[test]
 fn the_ops_of_one_column_run_in_document_order() {
     let columns = "n = { type = \"bigint\", default = 7 }";
-    let set_first = definition(columns, "[on.\"a\"]\nset = { n = \"1\" }\nadd = { n = \"2\" }");
-    let add_first = definition(columns, "[on.\"a\"]\nadd = { n = \"2\" }\nset = { n = \"1\" }");
+    let set_first = definition(
+        columns,
+        "[on.\"a\"]\nset = { n = \"1\" }\nadd = { n = \"2\" }",
+    );
+    let add_first = definition(
+        columns,
+        "[on.\"a\"]\nadd = { n = \"2\" }\nset = { n = \"1\" }",
+    );
     let events = [("a", r#"{"id":"1"}"#)];
     assert_eq!(rows(&set_first, &events), r#"[{"id":"1","n":3}]"#);
     assert_eq!(rows(&add_first, &events), r#"[{"id":"1","n":1}]"#);
@@ -377,19 +413,33 @@ fn each_changes_one_row_per_element_also_the_same_row_twice() {
          [on.\"a\"]\neach = \"data.items\"\nwhen = \"item.n > 0\"\nadd = { n = \"item.n * data.times\" }\n\
          [on.\"b\"]\neach = \"data.?items\"\nwhen = \"data.times > 1\"\nadd = { n = \"1\" }\n",
     );
-    let items = r#"{"times":2,"items":[{"sku":"x","n":1},{"sku":"y","n":2},{"n":0},{"sku":"x","n":3}]}"#;
+    let items =
+        r#"{"times":2,"items":[{"sku":"x","n":1},{"sku":"y","n":2},{"n":0},{"sku":"x","n":3}]}"#;
     assert_eq!(
         rows(&definition, &[("a", items)]),
         r#"[{"sku":"x","n":8},{"sku":"y","n":4}]"#
     );
-    for data in [r#"{"times":2}"#, r#"{"times":2,"items":null}"#, r#"{"times":2,"items":{}}"#] {
+    for data in [
+        r#"{"times":2}"#,
+        r#"{"times":2,"items":null}"#,
+        r#"{"times":2,"items":{}}"#,
+    ] {
         assert_eq!(run(&definition, &[("a", data)]).faults.len(), 1, "{data}");
     }
     let optional = run(
         &definition,
-        &[("b", r#"{"times":2}"#), ("b", r#"{"times":2,"items":[]}"#), ("b", r#"{"times":1}"#)],
+        &[
+            ("b", r#"{"times":2}"#),
+            ("b", r#"{"times":2,"items":[]}"#),
+            ("b", r#"{"times":1}"#),
+        ],
     );
-    assert_eq!((optional.applied, optional.filtered), (2, 1), "{:?}", optional.faults);
+    assert_eq!(
+        (optional.applied, optional.filtered),
+        (2, 1),
+        "{:?}",
+        optional.faults
+    );
 }
 
 #[test]
@@ -409,7 +459,10 @@ fn an_event_that_fails_in_its_last_element_changes_nothing() {
 
 #[test]
 fn when_decides_and_null_counts_as_false() {
-    let definition = definition("n = \"bigint\"", "[on.\"a\"]\nwhen = \"data.?ok\"\nadd = { n = \"1\" }");
+    let definition = definition(
+        "n = \"bigint\"",
+        "[on.\"a\"]\nwhen = \"data.?ok\"\nadd = { n = \"1\" }",
+    );
     let trial = run(
         &definition,
         &[
@@ -418,7 +471,12 @@ fn when_decides_and_null_counts_as_false() {
             ("a", r#"{"id":"1"}"#),
         ],
     );
-    assert_eq!((trial.applied, trial.filtered), (1, 2), "{:?}", trial.faults);
+    assert_eq!(
+        (trial.applied, trial.filtered),
+        (1, 2),
+        "{:?}",
+        trial.faults
+    );
 }
 
 #[test]
@@ -463,7 +521,12 @@ fn a_plain_record_has_its_topic_as_type() {
     );
     let chunk = records("prices", &[Some(r#"{"id":"x","n":2.0}"#)]);
     let trial = trial(&definition, &[chunk]);
-    assert_eq!(compact(&trial), r#"[{"id":"x","n":2}]"#, "{:?}", trial.faults);
+    assert_eq!(
+        compact(&trial),
+        r#"[{"id":"x","n":2}]"#,
+        "{:?}",
+        trial.faults
+    );
 }
 
 #[test]
@@ -475,7 +538,10 @@ fn a_handler_may_look_at_the_row() {
     assert!(definition.plan.reads_rows());
     let (a, b) = (("a", r#"{"id":"1"}"#), ("b", r#"{"id":"1"}"#));
     assert_eq!(rows(&definition, &[a]), r#"[{"id":"1","n":20,"new":true}]"#);
-    assert_eq!(rows(&definition, &[a, a]), r#"[{"id":"1","n":40,"new":false}]"#);
+    assert_eq!(
+        rows(&definition, &[a, a]),
+        r#"[{"id":"1","n":40,"new":false}]"#
+    );
     assert_eq!(rows(&definition, &[b, a, b]), "[]");
     assert_eq!(rows(&definition, &[b]), "[]");
 }
@@ -486,7 +552,8 @@ fn inside_each_the_row_is_as_the_earlier_elements_left_it() {
         "topics = [\"orders\"]\nkey = { sku = \"item.sku\" }\n[columns]\nsku = \"text\"\nn = { type = \"bigint\", default = 1 }\n\
          [on.\"a\"]\neach = \"data.items\"\nwhen = \"row.n < 8\"\nset = { n = \"row.n * item.n\" }\n",
     );
-    let data = r#"{"items":[{"sku":"x","n":2},{"sku":"x","n":5},{"sku":"y","n":3},{"sku":"x","n":7}]}"#;
+    let data =
+        r#"{"items":[{"sku":"x","n":2},{"sku":"x","n":5},{"sku":"y","n":3},{"sku":"x","n":7}]}"#;
     assert_eq!(
         rows(&definition, &[("a", data)]),
         r#"[{"sku":"x","n":10},{"sku":"y","n":3}]"#
@@ -498,7 +565,10 @@ fn what_stands_beside_handlers_is_kept() {
     let definition = parse(
         "description = \"d\"\ntopics = [\"orders\"]\nkey = { id = \"data.id\" }\non_poison = \"stop\"\nretain = \"24h\"\nauto_rebuild = true\naccept_compacted = true\n[columns]\nid = \"text\"\n[on.\"x\"]\n",
     );
-    assert_eq!(definition.retain, Some(std::time::Duration::from_secs(86_400)));
+    assert_eq!(
+        definition.retain,
+        Some(std::time::Duration::from_secs(86_400))
+    );
     assert!(definition.auto_rebuild && definition.accept_compacted);
     assert_eq!(definition.description, "d");
 }
@@ -532,7 +602,10 @@ fn the_hash_ignores_notation_and_sees_meaning() {
         assert_eq!(parse(text).hash, hash, "{text}");
     }
     let other = [
-        base.replace("a = \"text\"\nn = \"bigint\"", "n = \"bigint\"\na = \"text\""),
+        base.replace(
+            "a = \"text\"\nn = \"bigint\"",
+            "n = \"bigint\"\na = \"text\"",
+        ),
         base.replace("\"1\"", "\"2\""),
         base.replace("on.\"y\"", "on.\"z\""),
         base.replace("[\"orders\"]", "[\"orders\", \"more\"]"),
@@ -569,8 +642,19 @@ fn check_describes_columns_and_warns() {
         ]
     );
     assert_eq!(described.handlers, ["x", "y", "z"]);
-    assert!(described.warnings.iter().any(|w| w.contains("`idle`")), "{:?}", described.warnings);
-    assert!(described.warnings.iter().any(|w| w.contains("deletes rows")), "{:?}", described.warnings);
+    assert!(
+        described.warnings.iter().any(|w| w.contains("`idle`")),
+        "{:?}",
+        described.warnings
+    );
+    assert!(
+        described
+            .warnings
+            .iter()
+            .any(|w| w.contains("deletes rows")),
+        "{:?}",
+        described.warnings
+    );
 }
 
 #[test]
@@ -580,7 +664,11 @@ fn a_sample_counts_where_paths_are_found() {
          [on.\"a\"]\neach = \"data.items\"\nadd = { n = \"item.?n\" }\n[on.\"b\"]\nkey = { sku = \"data.sku\" }\n",
     );
     let text = [
-        event("a", 1, r#"{"items":[{"sku":"x","n":1},{"sku":"y"},{"sku":"z","n":null}]}"#),
+        event(
+            "a",
+            1,
+            r#"{"items":[{"sku":"x","n":1},{"sku":"y"},{"sku":"z","n":null}]}"#,
+        ),
         event("a", 2, r#"{"items":[]}"#),
         event("c", 3, "{}"),
     ];
@@ -591,7 +679,15 @@ fn a_sample_counts_where_paths_are_found() {
     let found: Vec<(&str, &str, u64, u64, u64)> = sample
         .paths
         .iter()
-        .map(|p| (p.handler.as_str(), p.path.as_str(), p.present, p.null, p.missing))
+        .map(|p| {
+            (
+                p.handler.as_str(),
+                p.path.as_str(),
+                p.present,
+                p.null,
+                p.missing,
+            )
+        })
         .collect();
     assert_eq!(
         found,
@@ -606,8 +702,14 @@ fn a_sample_counts_where_paths_are_found() {
 
 #[test]
 fn expected_rows_are_compared_by_key_and_column() {
-    let definition = definition("m = \"numeric(18,2)\"\ns = \"text\"", "[on.\"a\"]\nset = { m = \"data.m\" }");
-    let trial = run(&definition, &[("a", r#"{"id":"1","m":1}"#), ("a", r#"{"id":"2","m":2}"#)]);
+    let definition = definition(
+        "m = \"numeric(18,2)\"\ns = \"text\"",
+        "[on.\"a\"]\nset = { m = \"data.m\" }",
+    );
+    let trial = run(
+        &definition,
+        &[("a", r#"{"id":"1","m":1}"#), ("a", r#"{"id":"2","m":2}"#)],
+    );
     let same = r#"[{"id":"2","m":"2.00","s":null},{"id":"1","m":1}]"#;
     assert_eq!(trial.compare(same), Ok(Vec::new()));
     let other = r#"[{"id":"1","m":"1.01","s":"x"},{"id":"3","m":"2.00"}]"#;
@@ -620,7 +722,12 @@ fn expected_rows_are_compared_by_key_and_column() {
             "2: not expected, but there is such a row",
         ]
     );
-    for wrong in ["{}", "[{}]", r#"[{"id":"1","zz":1}]"#, r#"[{"id":"1"},{"id":"1"}]"#] {
+    for wrong in [
+        "{}",
+        "[{}]",
+        r#"[{"id":"1","zz":1}]"#,
+        r#"[{"id":"1"},{"id":"1"}]"#,
+    ] {
         assert!(trial.compare(wrong).is_err(), "{wrong}");
     }
 }

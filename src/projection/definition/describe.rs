@@ -173,7 +173,9 @@ fn topic_text(topic: &TopicSelector) -> String {
         TopicSelector::Exact(name) => name.to_string(),
         TopicSelector::Pattern(pattern) => {
             let text = pattern.as_str();
-            let inner = text.strip_prefix(r"\A(?:").and_then(|t| t.strip_suffix(r")\z"));
+            let inner = text
+                .strip_prefix(r"\A(?:")
+                .and_then(|t| t.strip_suffix(r")\z"));
             format!("^{}", inner.unwrap_or(text))
         }
     }

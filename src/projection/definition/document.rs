@@ -263,6 +263,9 @@ mod tests {
         let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).collect();
         assert_eq!(keys, ["a", "b", "t"]);
         let found: Vec<String> = problems.finish().iter().map(|d| d.to_string()).collect();
-        assert_eq!(found, ["f:2:1: duplicate key `a`", "f:6:2: duplicate key `t`"]);
+        assert_eq!(
+            found,
+            ["f:2:1: duplicate key `a`", "f:6:2: duplicate key `t`"]
+        );
     }
 }

@@ -74,9 +74,9 @@ impl OpName {
     /// Why a column of type `ty` cannot have this op.
     pub(super) fn refuses(self, ty: ColumnType) -> Option<&'static str> {
         match self {
-            Self::Add if ty == ColumnType::Double => Some(
-                "sums of doubles depend on the order of addition: declare the column numeric",
-            ),
+            Self::Add if ty == ColumnType::Double => {
+                Some("sums of doubles depend on the order of addition: declare the column numeric")
+            }
             Self::Add if !ty.is_integer() && !ty.is_decimal() => {
                 Some("only integers and numeric can be added to")
             }

@@ -84,8 +84,10 @@ impl<'r, 'c, 't> HandlerReader<'r, 'c, 't> {
         let key_nodes = self.key_nodes(fields, &title, each_node.is_some());
         let key = self.read_key(&key_nodes, &mut place);
         let mut outside = Place::default();
-        let each = each_node
-            .and_then(|node| self.compiler.expression(node, "each", Want::Array, &mut outside));
+        let each = each_node.and_then(|node| {
+            self.compiler
+                .expression(node, "each", Want::Array, &mut outside)
+        });
         place.row_allowed = true;
         let when = field(fields, "when")
             .and_then(|field| self.read_when(&field.value, &key_nodes, &mut place));
@@ -133,7 +135,9 @@ impl<'r, 'c, 't> HandlerReader<'r, 'c, 't> {
             if self.any_each && !each && self.compiler.uses_item(node, Want::Column(ty), false) {
                 self.compiler.problems.add(
                     node.at(),
-                    format!("the key reads `item`, but {title} has no `each`: give it a key of its own"),
+                    format!(
+                        "the key reads `item`, but {title} has no `each`: give it a key of its own"
+                    ),
                 );
                 return Vec::new();
             }
@@ -168,9 +172,9 @@ impl<'r, 'c, 't> HandlerReader<'r, 'c, 't> {
         let each = place.item.is_some();
         let key_by_item = || {
             key.iter().any(|&(column, node)| {
-                self.shape.ty(column).is_some_and(|ty| {
-                    self.compiler.uses_item(node, Want::Column(ty), false)
-                })
+                self.shape
+                    .ty(column)
+                    .is_some_and(|ty| self.compiler.uses_item(node, Want::Column(ty), false))
             })
         };
         let by_item = each

@@ -76,10 +76,7 @@ pub(super) fn read(entries: &[Entry], problems: &mut Problems<'_>) -> Head {
             "key" | "columns" | "on" => {}
             other => problems.add(
                 entry.at,
-                format!(
-                    "unknown key `{other}`{}",
-                    did_you_mean(other, TOP_LEVEL)
-                ),
+                format!("unknown key `{other}`{}", did_you_mean(other, TOP_LEVEL)),
             ),
         }
     }
@@ -95,7 +92,10 @@ pub(super) fn note_missing(entries: &[Entry], problems: &mut Problems<'_>) {
     for (key, example) in [
         ("topics", "topics = [\"orders\"]"),
         ("key", "key = { order_id = \"data.orderId\" }"),
-        ("columns", "a [columns] table with at least the key's columns"),
+        (
+            "columns",
+            "a [columns] table with at least the key's columns",
+        ),
         ("on", "at least one handler, such as [on.\"order.created\"]"),
     ] {
         let present = entries.iter().any(|entry| entry.key == key);

@@ -139,7 +139,13 @@ mod tests {
 
     #[test]
     fn the_most_exact_handler_wins() {
-        let names = ["*", "order.*", "order.line.*", "order.created", "order.created.v2"];
+        let names = [
+            "*",
+            "order.*",
+            "order.line.*",
+            "order.created",
+            "order.created.v2",
+        ];
         let matcher = matcher(&names);
         let found = |kind, version| matcher.find(kind, version).map(|index| names[index]);
         assert_eq!(found("order.created", Some(2)), Some("order.created.v2"));
@@ -173,6 +179,9 @@ mod tests {
             Pattern::parse("a.v02"),
             Ok(Pattern::Type("a".into(), Some(2)))
         );
-        assert_eq!(Pattern::parse("a.vx"), Ok(Pattern::Type("a.vx".into(), None)));
+        assert_eq!(
+            Pattern::parse("a.vx"),
+            Ok(Pattern::Type("a.vx".into(), None))
+        );
     }
 }

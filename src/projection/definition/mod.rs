@@ -222,7 +222,10 @@ fn read_handlers(
         && let Some(node) = top(entries, "on")
         && matches!(node.kind, Kind::Table(_))
     {
-        problems.add(node.at(), "`on` has no handler: write [on.\"order.created\"]");
+        problems.add(
+            node.at(),
+            "`on` has no handler: write [on.\"order.created\"]",
+        );
     }
     let any_each = on.iter().any(|entry| {
         matches!(&entry.value.kind, Kind::Table(fields) if fields.iter().any(|f| f.key == "each"))
@@ -252,7 +255,10 @@ fn check_defaults(shape: &Shape, families: &[Family], problems: &mut Problems<'_
             _ => continue,
         };
         if !text.starts_with(opening) {
-            problems.add(at, format!("the default of column `{}`: {wanted}", column.name));
+            problems.add(
+                at,
+                format!("the default of column `{}`: {wanted}", column.name),
+            );
         }
     }
 }

@@ -138,7 +138,9 @@ impl OpReader<'_, '_, '_> {
         let name = format!("{}.{}", op.as_str(), entry.key);
         Some(match op {
             OpName::Set => Action::Set(self.simple(value, &name, Want::Column(ty))?),
-            OpName::SetPresent => Action::SetPresent(self.simple(value, &name, Want::Column(ty))?),
+            OpName::SetPresent => {
+                Action::SetPresent(self.simple(value, &name, Want::Column(ty))?)
+            }
             OpName::SetOnce => Action::SetOnce(self.simple(value, &name, Want::Column(ty))?),
             OpName::Max => Action::Max(self.simple(value, &name, Want::Column(ty))?),
             OpName::Min => Action::Min(self.simple(value, &name, Want::Column(ty))?),

@@ -147,9 +147,7 @@ impl Each {
     /// Elements of `array`, of which `paths` are read.
     pub(super) fn new(array: Expr, paths: Vec<Path>) -> Self {
         let set = PathSet::new(paths.iter().cloned());
-        let slots = set
-            .map(&paths)
-            .unwrap_or_else(|| SlotMap(Box::default()));
+        let slots = set.map(&paths).unwrap_or_else(|| SlotMap(Box::default()));
         Self {
             array,
             paths,

@@ -94,7 +94,9 @@ impl Shape {
         if let Some(ty) = declared.ty.filter(|ty| !ty.may_be_key()) {
             problems.add(
                 entry.at,
-                format!("key column `{name}` cannot be {ty}: any type but double, jsonb and text[]"),
+                format!(
+                    "key column `{name}` cannot be {ty}: any type but double, jsonb and text[]"
+                ),
             );
         }
         if let Some(at) = declared.default_at {

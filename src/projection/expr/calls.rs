@@ -50,7 +50,12 @@ const ANY_NUMBER: usize = usize::MAX;
 const SIGNATURES: [Signature; 22] = [
     signature("coalesce", Kind::Any, (1, ANY_NUMBER), "coalesce(a, b, …)"),
     signature("contains", Kind::Bool, (2, 2), "x.contains('part')"),
-    signature("date", Kind::Date, (1, 2), "date(ts) or date(ts, 'Europe/Berlin')"),
+    signature(
+        "date",
+        Kind::Date,
+        (1, 2),
+        "date(ts) or date(ts, 'Europe/Berlin')",
+    ),
     signature("decimal", Kind::Number, (1, 1), "decimal(x)"),
     signature("double", Kind::Double, (1, 1), "double(x)"),
     signature("endsWith", Kind::Bool, (2, 2), "x.endsWith('end')"),
@@ -65,10 +70,25 @@ const SIGNATURES: [Signature; 22] = [
     signature("split", Kind::Texts, (2, 2), "x.split(',')"),
     signature("startsWith", Kind::Bool, (2, 2), "x.startsWith('start')"),
     signature("string", Kind::Text, (1, 1), "string(x)"),
-    signature("timestamp", Kind::Time, (1, 1), "timestamp('2026-11-21T06:00:00Z')"),
-    signature("timestamp_ms", Kind::Time, (1, 1), "timestamp_ms(milliseconds)"),
+    signature(
+        "timestamp",
+        Kind::Time,
+        (1, 1),
+        "timestamp('2026-11-21T06:00:00Z')",
+    ),
+    signature(
+        "timestamp_ms",
+        Kind::Time,
+        (1, 1),
+        "timestamp_ms(milliseconds)",
+    ),
     signature("trim", Kind::Text, (1, 1), "x.trim()"),
-    signature("trunc", Kind::Time, (2, 3), "trunc(ts, 'hour') or trunc(ts, 'day', 'Europe/Berlin')"),
+    signature(
+        "trunc",
+        Kind::Time,
+        (2, 3),
+        "trunc(ts, 'hour') or trunc(ts, 'day', 'Europe/Berlin')",
+    ),
     signature("upperAscii", Kind::Text, (1, 1), "x.upperAscii()"),
 ];
 
@@ -92,7 +112,9 @@ fn macro_advice(function: &str) -> Option<String> {
         "optMap" | "optFlatMap" => "write data.?x.orValue(v), or coalesce(a, b)",
         _ => return None,
     };
-    Some(format!("the macro `{function}` is not supported: {instead}"))
+    Some(format!(
+        "the macro `{function}` is not supported: {instead}"
+    ))
 }
 
 impl Checker<'_, '_> {
@@ -139,9 +161,7 @@ impl Checker<'_, '_> {
                 self.apply(call, Function::TimestampMs, vec![of], Kind::Time)
             }
             ("date", [of, rest @ ..]) => self.date(call, of, rest.first().copied()),
-            ("trunc", [of, unit, rest @ ..]) => {
-                self.trunc(call, (of, unit), rest.first().copied())
-            }
+            ("trunc", [of, unit, rest @ ..]) => self.trunc(call, (of, unit), rest.first().copied()),
             ("matches", [of, pattern]) => self.matches(call, of, pattern),
             (_, args) => {
                 let function = match call.function {
@@ -296,12 +316,7 @@ impl Checker<'_, '_> {
         Ok(Part::new(call.node, plan, Kind::Time))
     }
 
-    fn date(
-        &mut self,
-        call: &Call<'_>,
-        of: &Node,
-        zone: Option<&Node>,
-    ) -> Result<Part, Reported> {
+    fn date(&mut self, call: &Call<'_>, of: &Node, zone: Option<&Node>) -> Result<Part, Reported> {
         let zone = self.zone(zone);
         let part = self.part(of, None)?;
         match part.kind {
@@ -349,18 +364,16 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn matches(
-        &mut self,
-        call: &Call<'_>,
-        of: &Node,
-        pattern: &Node,
-    ) -> Result<Part, Reported> {
+    fn matches(&mut self, call: &Call<'_>, of: &Node, pattern: &Node) -> Result<Part, Reported> {
         let regex = match &pattern.syntax {
             Syntax::Text(text) => Regex::new(text).or_else(|error| {
                 let reason = error.to_string();
                 let last = reason.lines().last().unwrap_or_default();
                 let last = last.strip_prefix("error: ").unwrap_or(last);
-                self.problem(pattern.start, format!("this is no regular expression: {last}"))
+                self.problem(
+                    pattern.start,
+                    format!("this is no regular expression: {last}"),
+                )
             }),
             _ => self.problem(
                 pattern.start,

@@ -168,11 +168,7 @@ impl Checker<'_, '_> {
     }
 
     /// A part with the type that it has by itself, or takes from `want`.
-    pub(super) fn part(
-        &mut self,
-        node: &Node,
-        want: Option<ColumnType>,
-    ) -> Result<Part, Reported> {
+    pub(super) fn part(&mut self, node: &Node, want: Option<ColumnType>) -> Result<Part, Reported> {
         match &node.syntax {
             Syntax::Null => Ok(constant(node, Value::Null)),
             Syntax::Bool(b) => Ok(constant(node, Value::Bool(*b))),
@@ -324,10 +320,12 @@ impl Checker<'_, '_> {
             && function == "orValue"
         {
             return match args.as_slice() {
-                [Node {
-                    syntax: Syntax::List(parts),
-                    ..
-                }] if parts.is_empty() => self.array(target),
+                [
+                    Node {
+                        syntax: Syntax::List(parts),
+                        ..
+                    },
+                ] if parts.is_empty() => self.array(target),
                 _ => self.problem(node.start, "here only .orValue([]) makes sense"),
             };
         }

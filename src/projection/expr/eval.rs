@@ -21,13 +21,11 @@ pub(super) fn value(
 ) -> Result<Value> {
     match (plan, ty) {
         (Plan::Const(value), _) => Ok(value.clone()),
-        (Plan::Read(reference, read), Some(ty)) if *read == ty => {
-            match lookup(reference, env)? {
-                Json::Missing => Ok(Value::Null),
-                json => Value::from_json(ty, &json)
-                    .map_err(|e| Fault::poison(format!("{} {e}", reference.name))),
-            }
-        }
+        (Plan::Read(reference, read), Some(ty)) if *read == ty => match lookup(reference, env)? {
+            Json::Missing => Ok(Value::Null),
+            json => Value::from_json(ty, &json)
+                .map_err(|e| Fault::poison(format!("{} {e}", reference.name))),
+        },
         (plan, Some(ty)) => val(plan, env)?
             .into_value(ty)
             .map_err(|e| labelled(source, &e)),
@@ -53,7 +51,11 @@ pub(super) fn condition(plan: &Plan, env: &Env<'_>) -> Result<bool> {
 pub(super) fn array<'e>(plan: &Plan, env: &Env<'e>) -> Result<Vec<&'e str>> {
     let reference = match plan {
         Plan::Raw(reference) => reference,
-        _ => return Err(Fault::bug("an array is read from something that is no path")),
+        _ => {
+            return Err(Fault::bug(
+                "an array is read from something that is no path",
+            ));
+        }
     };
     let wrong = |what: &str| Fault::poison(format!("{} {what}", reference.name));
     match lookup(reference, env)? {
@@ -116,8 +118,9 @@ fn val<'v>(plan: &'v Plan, env: &Env<'v>) -> Result<Val<'v>> {
         Plan::Raw(reference) => Ok(Val::of_json(lookup(reference, env)?)),
         Plan::Read(reference, ty) => match lookup(reference, env)? {
             Json::Missing => Ok(Val::Null),
-            json => Val::read(json, *ty)
-                .map_err(|e| Fault::poison(format!("{} {e}", reference.name))),
+            json => {
+                Val::read(json, *ty).map_err(|e| Fault::poison(format!("{} {e}", reference.name)))
+            }
         },
         Plan::Has(reference) => {
             let json = slot(reference.root, reference.slot, env)?;

@@ -112,7 +112,9 @@ impl Kind {
     pub(super) fn instead(self, ty: ColumnType) -> &'static str {
         match (self, Self::of(ty)) {
             (_, Self::Text) => ": write string(…)",
-            (Self::Number, Self::Time) => ": write timestamp_ms(…) for milliseconds since the epoch",
+            (Self::Number, Self::Time) => {
+                ": write timestamp_ms(…) for milliseconds since the epoch"
+            }
             (Self::Date, Self::Time) => ": write timestamp(…)",
             (Self::Time, Self::Date) => ": write date(…)",
             (Self::Time, Self::Number) => ": write int(…) for seconds since the epoch",

@@ -19,7 +19,6 @@
 //!   fields read as null; a missing header is a fault, a missing record key is null;
 //! - in a row, everything that is not there is null, also below a jsonb column.
 
-
 mod calculate;
 mod calendar;
 mod calls;

@@ -153,7 +153,11 @@ impl Checker<'_, '_> {
             _ => {}
         }
         let guesses = [self.guess(operands.0), self.guess(operands.1)];
-        if guesses.iter().flatten().any(|(kind, _)| *kind == Kind::Text) {
+        if guesses
+            .iter()
+            .flatten()
+            .any(|(kind, _)| *kind == Kind::Text)
+        {
             return Ok(true);
         }
         if guesses.iter().flatten().next().is_some() {
@@ -253,12 +257,7 @@ impl Checker<'_, '_> {
         self.problem(node.start, message)
     }
 
-    fn null_test(
-        &mut self,
-        node: &Node,
-        op: Comparison,
-        other: &Node,
-    ) -> Result<Part, Reported> {
+    fn null_test(&mut self, node: &Node, op: Comparison, other: &Node) -> Result<Part, Reported> {
         let is_null = Plan::IsNull(Box::new(self.part(other, None)?.plan));
         let plan = match op {
             Comparison::Equal => is_null,

@@ -298,7 +298,9 @@ impl Converter<'_> {
         let mut args = args.into_iter();
         let syntax = match (args.next(), args.next(), args.next()) {
             (Some(of), None, None) if function == operators::NEGATE => Syntax::Negate(Box::new(of)),
-            (Some(of), None, None) if function == operators::LOGICAL_NOT => Syntax::Not(Box::new(of)),
+            (Some(of), None, None) if function == operators::LOGICAL_NOT => {
+                Syntax::Not(Box::new(of))
+            }
             (Some(condition), Some(then), Some(other)) if function == operators::CONDITIONAL => {
                 Syntax::If(Box::new([condition, then, other]))
             }

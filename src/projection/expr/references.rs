@@ -170,10 +170,19 @@ impl Checker<'_, '_> {
     }
 
     fn unknown(&mut self, chain: &Chain<'_>, name: &str) -> Result<Part, Reported> {
-        let column = self.scope.columns.iter().any(|(column, _)| **column == *name);
+        let column = self
+            .scope
+            .columns
+            .iter()
+            .any(|(column, _)| **column == *name);
         let message = if column && self.scope.row_allowed {
-            format!("unknown name `{name}`; did you mean data.{name}, or row.{name} for the column?")
-        } else if ENVELOPE.iter().any(|(full, _)| full.strip_prefix("event.") == Some(name)) {
+            format!(
+                "unknown name `{name}`; did you mean data.{name}, or row.{name} for the column?"
+            )
+        } else if ENVELOPE
+            .iter()
+            .any(|(full, _)| full.strip_prefix("event.") == Some(name))
+        {
             format!("unknown name `{name}`; did you mean event.{name} or data.{name}?")
         } else {
             let roots = ROOTS.iter().copied().filter(|root| match *root {
@@ -186,7 +195,12 @@ impl Checker<'_, '_> {
         self.problem(chain.at, message)
     }
 
-    fn plain(&mut self, chain: &Chain<'_>, plan: Plan, kind: Kind) -> Result<(Plan, Kind), Reported> {
+    fn plain(
+        &mut self,
+        chain: &Chain<'_>,
+        plan: Plan,
+        kind: Kind,
+    ) -> Result<(Plan, Kind), Reported> {
         if chain.steps.is_empty() {
             return Ok((plan, kind));
         }
@@ -253,29 +267,43 @@ impl Checker<'_, '_> {
 
     fn header(&mut self, chain: &Chain<'_>) -> Result<(Plan, Kind), Reported> {
         match chain.steps.as_slice() {
-            [Step {
-                segment: Segment::Key(name),
-                optional,
-                ..
-            }] => Ok((
+            [
+                Step {
+                    segment: Segment::Key(name),
+                    optional,
+                    ..
+                },
+            ] => Ok((
                 Plan::Header {
                     name: name.clone(),
                     required: !optional,
                 },
                 Kind::Soft,
             )),
-            [] => self.problem(chain.at, "`headers` alone is no value: write headers[\"name\"]"),
-            _ => self.problem(chain.at, "a header is a text: write headers[\"name\"], nothing more"),
+            [] => self.problem(
+                chain.at,
+                "`headers` alone is no value: write headers[\"name\"]",
+            ),
+            _ => self.problem(
+                chain.at,
+                "a header is a text: write headers[\"name\"], nothing more",
+            ),
         }
     }
 
     fn row(&mut self, chain: &Chain<'_>) -> Result<(Plan, Kind), Reported> {
         if !self.scope.row_allowed {
-            return self.problem(chain.at, "`row` cannot be read here: only what an op writes may depend on the current row");
+            return self.problem(
+                chain.at,
+                "`row` cannot be read here: only what an op writes may depend on the current row",
+            );
         }
         self.reads_row = true;
         let Some((first, rest)) = chain.steps.split_first() else {
-            return self.problem(chain.at, "`row` alone is no value: name a column, row.<column>");
+            return self.problem(
+                chain.at,
+                "`row` alone is no value: name a column, row.<column>",
+            );
         };
         let Segment::Key(name) = &first.segment else {
             return self.problem(chain.at, "columns have names: write row.<column>");

@@ -81,7 +81,9 @@ impl<'s> Scan<'s> {
 
     /// The index of the last token that begins before `start`.
     pub(super) fn before(&self, start: usize) -> Option<usize> {
-        self.tokens.partition_point(|t| t.start < start).checked_sub(1)
+        self.tokens
+            .partition_point(|t| t.start < start)
+            .checked_sub(1)
     }
 
     /// The text of token `index`; empty beyond the last one.
@@ -226,7 +228,10 @@ impl Scanner<'_> {
     }
 
     fn open_text(&self) -> Problem {
-        Problem::new(self.at, "this text is never closed: its end quote is missing")
+        Problem::new(
+            self.at,
+            "this text is never closed: its end quote is missing",
+        )
     }
 
     fn number(&mut self) {
@@ -240,14 +245,20 @@ impl Scanner<'_> {
             self.skip_while(0, |b| b.is_ascii_digit())
         };
         let mut whole = true;
-        if !hex && self.peek(end) == Some(b'.') && self.peek(end + 1).is_some_and(|b| b.is_ascii_digit()) {
+        if !hex
+            && self.peek(end) == Some(b'.')
+            && self.peek(end + 1).is_some_and(|b| b.is_ascii_digit())
+        {
             end = self.skip_while(end + 1, |b| b.is_ascii_digit());
             whole = false;
         }
         let mantissa = end;
         if !hex && matches!(self.peek(end), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(self.peek(end + 1), Some(b'+' | b'-')));
-            if self.peek(end + 1 + sign).is_some_and(|b| b.is_ascii_digit()) {
+            if self
+                .peek(end + 1 + sign)
+                .is_some_and(|b| b.is_ascii_digit())
+            {
                 end = self.skip_while(end + 1 + sign, |b| b.is_ascii_digit());
                 whole = false;
             }
@@ -256,7 +267,11 @@ impl Scanner<'_> {
             end += 1;
         }
         self.push(TokenKind::Number, end);
-        self.mask(start + if hex { 2 } else { 0 }, start + mantissa, start + end);
+        self.mask(
+            start + if hex { 2 } else { 0 },
+            start + mantissa,
+            start + end,
+        );
     }
 
     /// Writes zeros over the digits of a number and a 1 over the last one of its mantissa, so

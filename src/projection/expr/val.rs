@@ -103,9 +103,7 @@ impl<'v> Val<'v> {
             Self::Uuid(u) => Value::Uuid(u),
             Self::Json(text) => Value::Json(text.into()),
             Self::Texts(texts) => Value::TextArray(texts),
-            Self::Raw(json) => {
-                Value::from_json(ColumnType::Jsonb, &json).unwrap_or(Value::Null)
-            }
+            Self::Raw(json) => Value::from_json(ColumnType::Jsonb, &json).unwrap_or(Value::Null),
         }
     }
 
