@@ -2,8 +2,11 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused.
 
+mod check;
 mod client;
 mod completions;
+mod definitions;
+mod events;
 mod failure;
 mod get;
 mod healthcheck;
@@ -12,6 +15,7 @@ mod run;
 mod skip;
 mod status;
 mod token;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +65,8 @@ impl Settings {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    Check(check::Check),
+    Try(trial::Try),
     Status(status::Status),
     Get(get::Get),
     Skip(skip::Skip),
@@ -97,6 +103,8 @@ impl Command {
     fn run(self, settings: &Settings, registry: Registry) -> Result<ExitCode, Failure> {
         match self {
             Self::Run(run) => run.run(settings, registry),
+            Self::Check(check) => check.run(settings, &registry),
+            Self::Try(trial) => trial.run(settings, &registry),
             Self::Status(status) => status.run(settings),
             Self::Get(get) => get.run(settings),
             Self::Skip(skip) => skip.run(settings),

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Settings;
+use super::definitions::{self, refused};
 use super::failure::Failure;
 use crate::config::{Config, Problems, Role};
 use crate::lifecycle;
@@ -27,6 +28,8 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self, settings: &Settings, registry: Registry) -> Result<ExitCode, Failure> {
         let config = settings.load()?;
+        // What `check` refuses, `run` refuses, before anything is touched.
+        definitions::all(&config, &registry).map_err(|problems| refused(&problems))?;
         telemetry::init(config.telemetry.log_format, &config.telemetry.log)?;
         warn_about(&config);
         let runtime = tokio::runtime::Builder::new_multi_thread()

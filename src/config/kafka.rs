@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::node::{Entry, Node, Raw};
 use super::problem::{Origin, Problems};
 use super::read::{self, Read};
+use crate::event::{Envelope, Field, Mapping, Path};
 use crate::source::kafka::Settings;
 
 /// The log.
@@ -20,22 +21,10 @@ pub struct Kafka {
     pub client_id: String,
     /// Further properties of librdkafka, by their dotted names. Any may be a secret.
     pub properties: BTreeMap<String, SecretString>,
-    /// How the records of a topic are wrapped, where it is not to be detected.
+    /// How the records of a topic are wrapped; detected for topics that are not named.
     pub topics: BTreeMap<String, Envelope>,
     /// Where schemas are registered.
     pub schema_registry_url: Option<SecretString>,
-}
-
-/// How the records of a topic say what they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Envelope {
-    /// Detected once, then remembered.
-    #[default]
-    Auto,
-    /// A built-in one: `cloudevents`, `plain` or `debezium`.
-    Named(&'static str),
-    /// Envelope field (or `data`) to its dotted place in the record.
-    Fields(BTreeMap<String, String>),
 }
 
 impl Default for Kafka {
@@ -50,24 +39,6 @@ impl Default for Kafka {
         }
     }
 }
-
-/// The fields that an envelope's mapping may place.
-const FIELDS: [&str; 14] = [
-    "id",
-    "type",
-    "version",
-    "source",
-    "time",
-    "subject",
-    "correlation_id",
-    "causation_id",
-    "trace_id",
-    "user_id",
-    "aggregate_id",
-    "aggregate_type",
-    "aggregate_version",
-    "data",
-];
 
 impl Kafka {
     pub(super) const KEYS: &'static [&'static str] = &[
@@ -161,7 +132,10 @@ impl Kafka {
     fn set_topic(&mut self, topic: &str, entry: &Entry, problems: &mut Problems) {
         let read = match entry.key.as_str() {
             "envelope" => envelope(&entry.value, problems).map(|envelope| {
-                self.topics.insert(topic.to_owned(), envelope);
+                match envelope {
+                    Some(envelope) => self.topics.insert(topic.to_owned(), envelope),
+                    None => self.topics.remove(topic),
+                };
             }),
             "format" => format(&entry.value),
             key => {
@@ -211,43 +185,52 @@ fn brokers(node: &Node) -> Read<String> {
     }
 }
 
-fn envelope(node: &Node, problems: &mut Problems) -> Read<Envelope> {
+/// None for `auto`.
+fn envelope(node: &Node, problems: &mut Problems) -> Read<Option<Envelope>> {
     let inline = match &node.raw {
         Raw::Untyped(text) if text.trim_start().starts_with('{') => node.inline(text),
         _ => None,
     };
     let node = inline.as_ref().unwrap_or(node);
     let Raw::Table(entries) = &node.raw else {
-        let words = ["auto", "cloudevents", "plain", "debezium"].map(|word| (word, word));
+        let words = [
+            ("auto", None),
+            ("cloudevents", Some(&Envelope::CloudEvents)),
+            ("plain", Some(&Envelope::Plain)),
+            ("debezium", Some(&Envelope::Debezium)),
+        ];
         let word = read::choice(node, &words)
             .map_err(|wanted| format!("{wanted} or a table like {{ id = \"eventId\", … }}"))?;
-        return Ok(match word {
-            "auto" => Envelope::Auto,
-            word => Envelope::Named(word),
-        });
+        return Ok(word.cloned());
     };
-    let mut fields = BTreeMap::new();
-    for entry in entries {
-        let key = entry.key.as_str();
-        if !FIELDS.contains(&key) {
-            let message = format!(
-                "unknown envelope field `{key}`; known are {}",
-                FIELDS.join(", ")
-            );
-            problems.add(&entry.origin, message);
+    let mut mapping = Mapping::default();
+    for Entry { key, origin, value } in entries {
+        let field = Field::from_name(key);
+        if field.is_none() && key != "data" {
+            let names: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+            let names = names.join(", ");
+            let message = format!("unknown envelope field `{key}`; known are {names}, data");
+            problems.add(origin, message);
             continue;
         }
-        match read::text(&entry.value) {
-            Ok(place) => {
-                fields.insert(key.to_owned(), place);
+        let places = match &value.raw {
+            Raw::List(places) => places.as_slice(),
+            _ => std::slice::from_ref(value),
+        };
+        for place in places {
+            match (
+                read::text(place).and_then(|text| Path::dotted(&text)),
+                field,
+            ) {
+                (Ok(path), Some(field)) => mapping.add(field, path),
+                (Ok(path), None) => mapping.add_data(path),
+                (Err(wrong), _) => {
+                    problems.add(&place.origin, format!("envelope field {key} {wrong}"));
+                }
             }
-            Err(message) => problems.add(
-                &entry.value.origin,
-                format!("envelope field {key} {message}"),
-            ),
         }
     }
-    Ok(Envelope::Fields(fields))
+    Ok(Some(Envelope::Fields(mapping)))
 }
 
 fn format(node: &Node) -> Read<()> {

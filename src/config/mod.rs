@@ -19,7 +19,7 @@ mod read;
 mod stores;
 
 pub use engine::{Pipeline, Rebuild, Telemetry};
-pub use kafka::{Envelope, Kafka};
+pub use kafka::Kafka;
 pub use layers::{DEFAULT_FILE, Sources};
 pub use listeners::Listener;
 pub use problem::{Origin, Problem, Problems};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use viewfold::api::Scope;
-use viewfold::config::{Config, Envelope, Sources};
+use viewfold::config::{Config, Sources};
+use viewfold::event::{Envelope, Field};
 use viewfold::telemetry::LogFormat;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -146,7 +147,7 @@ sasl.password = "p"
 "ssl.ca.location" = "/ca"
 socket = { timeout.ms = 5000, keepalive.enable = true }
 [kafka.topics."shop.orders"]
-envelope = { id = "meta.id", type = "kind", data = "body" }
+envelope = { id = "meta.id", type = ["kind", "type"], data = "body" }
 format = "json"
 [kafka.topics.users]
 envelope = "cloudevents"
@@ -203,11 +204,12 @@ service_name = "views"
             ("ssl.ca.location", "/ca"),
         ]
     );
-    assert_eq!(config.kafka.topics["users"], Envelope::Named("cloudevents"));
+    assert_eq!(config.kafka.topics["users"], Envelope::CloudEvents);
     let Envelope::Fields(fields) = &config.kafka.topics["shop.orders"] else {
         panic!("not a mapping");
     };
-    assert_eq!(fields["id"], "meta.id");
+    assert_eq!(fields.places(Field::Id)[0].to_string(), ".meta.id");
+    assert_eq!(fields.places(Field::Type).len(), 2);
     assert_eq!(config.api.listen.to_string(), "[::]:80");
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:81");
     let (web, ops) = (&config.api.tokens[0], &config.admin.tokens[0]);
@@ -251,8 +253,10 @@ fn the_environment_says_the_same_as_a_file() {
     assert_eq!(config.api.listen.port(), 80);
     let password = &config.kafka.properties["sasl.password"];
     assert_eq!(password.expose_secret(), "secret");
-    assert_eq!(config.kafka.topics["orders"], Envelope::Named("plain"));
-    assert!(matches!(&config.kafka.topics["users"], Envelope::Fields(f) if f["data"] == "body"));
+    assert_eq!(config.kafka.topics["orders"], Envelope::Plain);
+    assert!(
+        matches!(&config.kafka.topics["users"], Envelope::Fields(f) if f.data()[0].to_string() == ".body")
+    );
     assert_eq!(config.admin.tokens[0].scope, Scope::Admin);
 }
 
@@ -375,7 +379,7 @@ fn options_of_the_command_line_are_the_last_word() {
         config.kafka.properties["sasl.password"].expose_secret(),
         "p=q"
     );
-    assert_eq!(config.kafka.topics["shop.orders"], Envelope::Named("plain"));
+    assert_eq!(config.kafka.topics["shop.orders"], Envelope::Plain);
     assert_eq!(config.projections, Path::new("elsewhere"));
 
     sources.set = vec!["lanes".into(), "pipeline.lanes=0".into(), "lanes=1".into()];
