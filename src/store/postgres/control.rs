@@ -165,7 +165,11 @@ type TopicRow = (String, String, Vec<i64>);
 
 fn topic_record((topic, id, starts): TopicRow) -> TopicRecord {
     let starts = (0..).zip(starts.into_iter().map(Position::at)).collect();
-    TopicRecord { topic: topic.into(), id, starts }
+    TopicRecord {
+        topic: topic.into(),
+        id,
+        starts,
+    }
 }
 
 /// Rows of one generation after the other become one record each.
@@ -309,7 +313,13 @@ impl Control for PostgresControl {
                 .bind(build)
                 .bind(&*topic.topic)
                 .bind(&topic.id)
-                .bind(topic.starts.iter().map(|(_, at)| at.offset()).collect::<Vec<i64>>())
+                .bind(
+                    topic
+                        .starts
+                        .iter()
+                        .map(|(_, at)| at.offset())
+                        .collect::<Vec<i64>>(),
+                )
                 .execute(&mut *session)
                 .await?;
             let select = format!(
