@@ -19,15 +19,19 @@ CREATE TABLE generation_states (
     store text NOT NULL,
     place smallint NOT NULL,
     state text NOT NULL,
+    -- Whether readers have seen it at least once.
+    published boolean NOT NULL DEFAULT false,
     since timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (build, store)
 );
 
--- The topics that a build reads, with the broker's identity of each.
+-- The topics that a build reads, with the broker's identity of each and the build's start positions.
 CREATE TABLE topics (
     build uuid NOT NULL,
     topic text COLLATE "C" NOT NULL,
     topic_id text NOT NULL,
+    -- Where the build began to read each partition that there was then, from partition 0 on.
+    starts bigint[] NOT NULL,
     PRIMARY KEY (build, topic)
 );
 

@@ -13,6 +13,7 @@ pub mod projection;
 pub mod quarantine;
 pub mod query;
 pub mod record;
+pub mod service;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -1,1 +1,12 @@
-fn main() {}
+//! The `viewfold` binary: no Rust projections of its own.
+
+use std::process::ExitCode;
+
+use viewfold::projection::Registry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    viewfold::cli::main(Registry::new())
+}

@@ -1,1 +1,48 @@
-//! api
+//! HTTP: the public listener, the admin listener, probes, problems, tokens.
+//!
+//! Routes speak to the service through [`Backend`]; what they exchange are the plain
+//! values of [`status`] and of the backend's own answers.
+//!
+//! **Architecture invariant:** no route knows a store or the log.
+
+mod auth;
+mod backend;
+mod probes;
+mod problem;
+mod projections;
+mod server;
+pub mod status;
+mod token;
+mod views;
+
+pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
+pub use problem::Problem;
+pub use server::Server;
+pub use token::{Scope, Token};
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+
+/// The routes of the public listener.
+pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
+    server::finish(guarded(views::routes(backend), tokens, Scope::Read))
+}
+
+/// The routes of the admin listener: those of the public one, status, operations and probes.
+pub fn admin(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
+    let reading = views::routes(backend.clone()).merge(projections::reading(backend.clone()));
+    let operating = projections::operating(backend.clone());
+    let routes = probes::routes(backend)
+        .merge(guarded(reading, tokens, Scope::Read))
+        .merge(guarded(operating, tokens, Scope::Operate));
+    server::finish(routes)
+}
+
+fn guarded(routes: Router, tokens: &[Token], needed: Scope) -> Router {
+    let guard = auth::Guard {
+        tokens: tokens.into(),
+        needed,
+    };
+    routes.route_layer(middleware::from_fn_with_state(guard, auth::check))
+}

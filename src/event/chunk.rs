@@ -3,59 +3,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::cloudevents;
+use super::decode::Decoder;
+use super::envelope::Envelope;
+use super::field::Field;
+use super::json::Json;
 use super::path::{Path, PathSet};
+use super::plan::Plan;
+use super::scan::MISSING;
 use crate::fault::Fault;
 use crate::position::{Position, Range, RecordName, TopicPartition};
-
-/// An envelope field of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// The event's id.
-    Id,
-    /// Its type, without a trailing `.vN`.
-    Type,
-    /// The envelope's version text, else the N of a trailing `.vN`.
-    Version,
-    /// Where it comes from.
-    Source,
-    /// When it happened.
-    Time,
-    /// What it is about.
-    Subject,
-    /// The business transaction it belongs to.
-    CorrelationId,
-    /// The message that caused it.
-    CausationId,
-    /// The trace it belongs to.
-    TraceId,
-    /// Who caused it.
-    UserId,
-    /// The aggregate's id.
-    AggregateId,
-    /// The aggregate's type.
-    AggregateType,
-    /// The aggregate's version.
-    AggregateVersion,
-}
-
-/// A JSON value of an event, borrowed from its chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Json<'a> {
-    /// There is nothing at this path (or a parent is null, missing, or no container).
-    Missing,
-    /// `null`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number, as written.
-    Number(&'a str),
-    /// A string, unescaped.
-    String(Cow<'a, str>),
-    /// An array, as JSON text.
-    Array(&'a str),
-    /// An object, as JSON text.
-    Object(&'a str),
-}
+use crate::record::{RawChunk, RawRecord, Span};
 
 /// Where a projection's paths lie among a chunk's slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,70 +22,119 @@ pub struct SlotMap(pub Box<[u32]>);
 /// Decoded records of one partition, in order. Immutable and shared.
 #[derive(Debug)]
 pub struct Chunk {
-    partition: TopicPartition,
-    range: Range,
-    end: Position,
-    paths: Arc<PathSet>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) raw: Arc<RawChunk>,
+    /// One per raw record.
+    pub(super) records: Vec<Decoded>,
+    /// For every record the slots of the envelope's fields, then those of the paths.
+    pub(super) slots: Vec<Span>,
+    /// Types that no record spells out.
+    pub(super) types: Vec<Box<str>>,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// What decoding made of one record, besides its slots.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) meaning: Meaning,
+    /// The whole data.
+    pub(super) data: Span,
+    /// The envelope's time, in microseconds since the epoch.
+    pub(super) time: Option<i64>,
+}
+
+/// How a record's slots are to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Meaning {
+    /// Envelope fields are JSON values.
+    Json,
+    /// Envelope fields are header values.
+    Headers,
+    /// Envelope fields are JSON values; the type is one of the chunk's types.
+    Composed(usize),
+    /// There is no value.
+    Tombstone,
+    /// It could not be decoded: one of the chunk's faults.
+    Fault(usize),
 }
 
 impl Chunk {
     /// Where the records come from.
     pub fn partition(&self) -> &TopicPartition {
-        &self.partition
+        &self.raw.partition
     }
 
     /// The offsets that the chunk covers.
     pub fn range(&self) -> Range {
-        self.range
+        self.raw.range
     }
 
     /// The end of the log as it was known when the chunk was read.
     pub fn end(&self) -> Position {
-        self.end
+        self.raw.end
     }
 
     /// How many records there are.
     pub fn len(&self) -> usize {
-        0
+        self.records.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.records.is_empty()
     }
 
-    /// How much memory the chunk holds, in bytes.
+    /// How much memory the chunk holds, in bytes. Raw bytes that it shares with the same chunk
+    /// decoded for other paths count in both.
     pub fn memory(&self) -> usize {
-        0
+        let types: usize = self
+            .types
+            .iter()
+            .map(|name| name.len() + size_of::<Box<str>>())
+            .sum();
+        let faults: usize = self
+            .faults
+            .iter()
+            .map(|fault| fault.message.capacity())
+            .sum();
+        size_of::<Self>()
+            + self.raw.memory()
+            + self.records.capacity() * size_of::<Decoded>()
+            + self.slots.capacity() * size_of::<Span>()
+            + types
+            + faults
+            + self.faults.capacity() * size_of::<Fault>()
     }
 
     /// The index of the first record at or behind `position`; `len()` when there is none.
     pub fn first_at(&self, position: Position) -> usize {
-        let _ = position;
-        0
+        self.raw
+            .records
+            .partition_point(|record| record.offset < position.offset())
     }
 
-    /// The offset of record `index` (which must be below `len()`).
+    /// The offset of record `index` (which must be below `len()`; else -1).
     pub fn offset(&self, index: usize) -> i64 {
-        let _ = index;
-        0
+        self.raw
+            .records
+            .get(index)
+            .map_or(-1, |record| record.offset)
     }
 
     /// Where `paths` lie among this chunk's slots; none when it was decoded without one of them.
     pub fn map(&self, paths: &[Path]) -> Option<SlotMap> {
-        let _ = (paths, &self.paths);
-        None
+        self.plan.paths.map(paths)
+    }
+
+    /// The envelope by which the chunk was decoded.
+    pub fn envelope(&self) -> &Envelope {
+        &self.plan.envelope
     }
 
     /// The same records decoded for other paths. Used when a projection is added while older
     /// chunks are still in a ring.
     pub fn with_paths(&self, paths: Arc<PathSet>) -> Chunk {
-        Chunk {
-            partition: self.partition.clone(),
-            range: self.range,
-            end: self.end,
-            paths,
-        }
+        Decoder::new(self.plan.envelope.clone(), paths).decode_shared(self.raw.clone())
     }
 
     /// Record `index` as an event for a projection whose paths are mapped by `map`.
@@ -137,6 +144,15 @@ impl Chunk {
             index,
             map,
         }
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        span.of(&self.raw.bytes)
+    }
+
+    /// Spans of scanned values are UTF-8; those of headers need not be.
+    fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
 }
 
@@ -151,17 +167,17 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// The record's name, for messages.
     pub fn record(&self) -> RecordName {
-        self.chunk.partition.record(self.offset())
+        self.chunk.partition().record(self.offset())
     }
 
     /// The topic.
     pub fn topic(&self) -> &'a str {
-        &self.chunk.partition.topic
+        &self.chunk.raw.partition.topic
     }
 
     /// The partition.
     pub fn partition(&self) -> i32 {
-        self.chunk.partition.partition
+        self.chunk.raw.partition.partition
     }
 
     /// The offset.
@@ -171,55 +187,208 @@ impl<'a> Event<'a> {
 
     /// When the record was written, in milliseconds since the epoch; -1 when unknown.
     pub fn timestamp_ms(&self) -> i64 {
-        -1
+        self.raw().map_or(-1, |record| record.timestamp_ms)
     }
 
-    /// Why the record could not be decoded, if so. Then no other accessor below says anything useful.
+    /// Why the record could not be decoded, if so. Then only the record's own parts (name,
+    /// timestamp, key, headers, bytes) say anything useful.
     pub fn fault(&self) -> Option<Fault> {
-        None
+        match self.meaning() {
+            Meaning::Fault(index) => self.chunk.faults.get(index).cloned(),
+            _ => None,
+        }
     }
 
     /// The type without a trailing `.vN`; `$tombstone` for a record without value.
     pub fn event_type(&self) -> Cow<'a, str> {
-        Cow::Borrowed("")
+        match self.whole_type() {
+            Cow::Borrowed(name) => Cow::Borrowed(split_version(name).0),
+            Cow::Owned(mut name) => {
+                name.truncate(split_version(&name).0.len());
+                Cow::Owned(name)
+            }
+        }
     }
 
-    /// The version for matching: the N of a trailing `.vN`, else the leading integer of the envelope's version.
+    /// The version for matching: the N of a trailing `.vN`, else the leading integer of the
+    /// envelope's version (`"1"`, `1`, `"1.2"` and `"v1"` are all 1).
     pub fn match_version(&self) -> Option<u32> {
-        None
+        split_version(&self.whole_type()).1.or_else(|| {
+            let version = self.envelope_field(Field::Version)?;
+            let digits = version.trim_start_matches(['v', 'V']);
+            let end = digits
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(digits.len());
+            digits.get(..end)?.parse().ok()
+        })
     }
 
-    /// An envelope field as text; none when the envelope has none (or null).
+    /// An envelope field as text; none when the envelope has none (or null). The type is what
+    /// [`Event::event_type`] says, the version falls back on the N of a trailing `.vN`, the time is as written.
     pub fn field(&self, field: Field) -> Option<Cow<'a, str>> {
-        let _ = field;
-        None
+        match field {
+            Field::Type => Some(self.event_type()),
+            Field::Version => self.envelope_field(field).or_else(|| {
+                let (_, version) = split_version(&self.whole_type());
+                version.map(|version| Cow::Owned(version.to_string()))
+            }),
+            Field::TraceId => self.envelope_field(field).map(cloudevents::trace_id),
+            _ => self.envelope_field(field),
+        }
     }
 
     /// When it happened, in microseconds since the epoch: the envelope's time, parsed once at
-    /// decoding (RFC 3339 text, or epoch number as the envelope defines it); else the record's timestamp.
+    /// decoding (RFC 3339 text, or epoch number: seconds below 10^11, milliseconds below 10^14,
+    /// microseconds below 10^17, else nanoseconds); else the record's timestamp.
     pub fn time_micros(&self) -> Option<i64> {
-        None
+        let time = self
+            .chunk
+            .records
+            .get(self.index)
+            .and_then(|record| record.time);
+        time.or_else(|| {
+            let millis = self.timestamp_ms();
+            (millis >= 0).then(|| millis.saturating_mul(1000))
+        })
     }
 
     /// The record key as text; none when there is no key. A key that is not UTF-8 is a poison fault.
     pub fn key(&self) -> Result<Option<&'a str>, Fault> {
-        Ok(None)
+        let text = self.key_bytes().map(std::str::from_utf8).transpose();
+        text.map_err(|_| Fault::poison("the record key is not UTF-8"))
     }
 
-    /// The last header called `name`, as text.
+    /// The last header called `name`, as text; none also when it has no value. A value that is not
+    /// UTF-8 is a poison fault.
     pub fn header(&self, name: &str) -> Result<Option<&'a str>, Fault> {
-        let _ = name;
-        Ok(None)
+        let mut headers = self.raw_headers().iter().rev();
+        let found = headers.find(|(at, _)| self.chunk.bytes(*at) == name.as_bytes());
+        let value = found.and_then(|(_, value)| *value);
+        let text = value
+            .map(|value| std::str::from_utf8(self.chunk.bytes(value)))
+            .transpose();
+        text.map_err(|_| Fault::poison(format!("header {name} is not UTF-8")))
     }
 
     /// The value at the projection's path number `index` (of `Projection::paths`).
     pub fn path(&self, index: usize) -> Json<'a> {
-        let _ = (index, self.map);
-        Json::Missing
+        let Some(&place) = self.map.0.get(index) else {
+            return Json::Missing;
+        };
+        let plan = &self.chunk.plan;
+        let slot = self.index * plan.stride() + plan.field_slots() + place as usize;
+        let span = self.chunk.slots.get(slot).copied().unwrap_or(MISSING);
+        Json::of(self.chunk.text(span))
     }
 
-    /// The whole `data` as JSON text; none for a record without value.
+    /// The whole `data` as JSON text; none for a record without value, and for a CloudEvent
+    /// without data.
     pub fn data(&self) -> Option<&'a str> {
-        None
+        let record = self.chunk.records.get(self.index)?;
+        (record.data != MISSING).then(|| self.chunk.text(record.data))
+    }
+
+    /// The record key as it was sent.
+    pub fn key_bytes(&self) -> Option<&'a [u8]> {
+        Some(self.chunk.bytes(self.raw()?.key?))
+    }
+
+    /// The value as it was sent; none for a tombstone.
+    pub fn value_bytes(&self) -> Option<&'a [u8]> {
+        Some(self.chunk.bytes(self.raw()?.value?))
+    }
+
+    /// The headers as they were sent, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        let chunk = self.chunk;
+        self.raw_headers()
+            .iter()
+            .map(move |(name, value)| (chunk.text(*name), value.map(|value| chunk.bytes(value))))
+    }
+
+    fn raw(&self) -> Option<&'a RawRecord> {
+        self.chunk.raw.records.get(self.index)
+    }
+
+    fn raw_headers(&self) -> &'a [(Span, Option<Span>)] {
+        self.raw()
+            .map(|record| &record.headers[..])
+            .unwrap_or_default()
+    }
+
+    fn meaning(&self) -> Meaning {
+        let record = self.chunk.records.get(self.index);
+        record.map_or(Meaning::Tombstone, |record| record.meaning)
+    }
+
+    /// The type with its `.vN`.
+    fn whole_type(&self) -> Cow<'a, str> {
+        match self.meaning() {
+            Meaning::Tombstone => Cow::Borrowed("$tombstone"),
+            Meaning::Composed(index) => Cow::Borrowed(
+                self.chunk
+                    .types
+                    .get(index)
+                    .map(|name| &**name)
+                    .unwrap_or_default(),
+            ),
+            _ => {
+                let named = self.envelope_field(Field::Type);
+                named.unwrap_or(Cow::Borrowed(self.topic()))
+            }
+        }
+    }
+
+    /// A field as the envelope says it.
+    fn envelope_field(&self, field: Field) -> Option<Cow<'a, str>> {
+        let plan = &self.chunk.plan;
+        if plan.field_slots() == 0 {
+            return None;
+        }
+        let slot = self.index * plan.stride() + field.slot();
+        let span = *self.chunk.slots.get(slot)?;
+        match self.meaning() {
+            Meaning::Headers if span != MISSING => {
+                let text = std::str::from_utf8(self.chunk.bytes(span)).ok()?;
+                Some(cloudevents::decoded(text))
+            }
+            Meaning::Json | Meaning::Composed(_) => Json::of(self.chunk.text(span)).into_text(),
+            _ => None,
+        }
+    }
+}
+
+/// A type without its trailing `.vN`, and N.
+fn split_version(name: &str) -> (&str, Option<u32>) {
+    let split = name.rsplit_once(".v").filter(|(base, _)| !base.is_empty());
+    match split.map(|(base, digits)| (base, digits.parse::<u32>(), digits)) {
+        Some((base, Ok(version), digits)) if !digits.starts_with('+') => (base, Some(version)),
+        _ => (name, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_version_behind_the_last_dot_is_taken_off_a_type() {
+        for (name, base, version) in [
+            ("order.created.v2", "order.created", Some(2)),
+            ("order.v1.created", "order.v1.created", None),
+            ("order.created.v", "order.created.v", None),
+            ("order.created.v+2", "order.created.v+2", None),
+            ("order.created.v2b", "order.created.v2b", None),
+            (
+                "order.created.v99999999999",
+                "order.created.v99999999999",
+                None,
+            ),
+            ("orderv2", "orderv2", None),
+            (".v2", ".v2", None),
+            ("a.v1.v02", "a.v1", Some(2)),
+        ] {
+            assert_eq!(split_version(name), (base, version), "{name}");
+        }
     }
 }

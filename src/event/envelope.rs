@@ -1,10 +1,8 @@
 //! Envelopes: how a record says what it is.
 
+use super::detect;
+use super::mapping::Mapping;
 use crate::record::RawChunk;
-
-/// Which fields of a JSON record are the envelope, as dotted paths from the record's root.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Mapping {}
 
 /// How the records of one topic are wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +19,43 @@ pub enum Envelope {
 
 impl Envelope {
     /// The envelope that the first record with a value suggests; none when the chunk has none.
+    ///
+    /// Values that are not JSON suggest nothing and are passed over: they are faults in every
+    /// envelope, so a chunk that suggests nothing may be decoded as [`Envelope::Plain`], without
+    /// remembering it.
     pub fn detect(raw: &RawChunk) -> Option<Self> {
-        let _ = raw;
-        None
+        raw.records
+            .iter()
+            .find_map(|record| detect::record(raw, record))
     }
 
-    /// A short text that [`Envelope::from_name`] reads back; kept in the control tables.
+    /// A short text that [`Envelope::from_name`] reads back; kept in the control tables. A mapping
+    /// is written as JSON, so that it says all that decoding depends on.
     pub fn name(&self) -> String {
-        String::new()
+        match self {
+            Self::Fields(mapping) => serde_json::to_string(mapping).unwrap_or_default(),
+            _ => self.label().to_owned(),
+        }
     }
 
-    /// Reads what [`Envelope::name`] wrote.
+    /// Reads what [`Envelope::name`] wrote. `plain`, `cloudevents` and `debezium` are also what
+    /// users write in the configuration (`auto` is none of them: detect).
     pub fn from_name(name: &str) -> Option<Self> {
-        let _ = name;
-        None
+        match name {
+            "plain" => Some(Self::Plain),
+            "cloudevents" => Some(Self::CloudEvents),
+            "debezium" => Some(Self::Debezium),
+            json => serde_json::from_str(json).ok().map(Self::Fields),
+        }
+    }
+
+    /// The kind of envelope in one word, for messages.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::CloudEvents => "cloudevents",
+            Self::Debezium => "debezium",
+            Self::Fields(_) => "fields",
+        }
     }
 }

@@ -8,11 +8,29 @@
 //! beside the record as a fault, and judged by the pipeline (I11).
 
 mod chunk;
+mod cloudevents;
+mod debezium;
 mod decode;
+mod detect;
 mod envelope;
+mod field;
+mod json;
+pub mod lines;
+mod mapping;
 mod path;
+mod plan;
+mod scan;
+mod time;
+mod trie;
 
-pub use chunk::{Chunk, Event, Field, Json, SlotMap};
+#[cfg(test)]
+mod tests;
+
+pub use chunk::{Chunk, Event, SlotMap};
 pub use decode::Decoder;
-pub use envelope::{Envelope, Mapping};
+pub use envelope::Envelope;
+pub use field::Field;
+pub use json::Json;
+pub use mapping::Mapping;
 pub use path::{Path, PathSet, Segment};
+pub use scan::elements;

@@ -696,7 +696,15 @@ async fn one_first_generation_comes_of_many_proposals() {
         (StoreKind::Postgres, State::Live),
     ];
     assert_eq!(first.stores, live);
-    assert_eq!(control.generations().await.unwrap(), [first]);
+    assert_eq!(first.published, []);
+    assert_eq!(control.generations().await.unwrap(), [first.clone()]);
+
+    for _ in 0..2 {
+        let published = control.set_published(first.build, StoreKind::Postgres);
+        published.await.unwrap();
+        let found = control.generations().await.unwrap();
+        assert_eq!(found[0].published, [StoreKind::Postgres]);
+    }
 }
 
 #[tokio::test]
@@ -707,6 +715,7 @@ async fn what_is_remembered_first_stays() {
     let topic = |id: &str| TopicRecord {
         topic: "orders".into(),
         id: id.into(),
+        starts: vec![(0, Position::at(7)), (1, Position::ZERO)],
     };
     assert_eq!(
         control.add_topic(build, &topic("1")).await.unwrap(),

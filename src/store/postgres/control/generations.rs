@@ -16,7 +16,7 @@ impl PostgresControl {
     pub(super) fn select_generations(&self, condition: &str) -> String {
         format!(
             "SELECT g.projection, g.generation, g.build, g.definition, g.hash, g.intent, \
-             s.store, s.state FROM {} AS g JOIN {} AS s ON s.build = g.build WHERE {condition} \
+             s.store, s.state, s.published FROM {} AS g JOIN {} AS s ON s.build = g.build WHERE {condition} \
              ORDER BY g.projection, g.generation, s.place",
             self.table("generations"),
             self.table("generation_states"),
@@ -79,6 +79,7 @@ pub(super) struct StateRow {
     intent: i64,
     store: String,
     state: String,
+    published: bool,
 }
 
 /// Rows of one generation after the other become one record each.
@@ -98,7 +99,10 @@ pub(super) fn gather(rows: Vec<StateRow>) -> Result<Vec<GenerationRecord>> {
         let state = State::from_name(&row.state).ok_or_else(|| unknown("state"))?;
         let number = u32::try_from(row.generation).map_err(|_| unknown("number"))?;
         match records.last_mut().filter(|last| last.build == row.build) {
-            Some(record) => record.stores.push((store, state)),
+            Some(record) => {
+                record.stores.push((store, state));
+                record.published.extend(row.published.then_some(store));
+            }
             None => records.push(GenerationRecord {
                 projection: row.projection.into(),
                 number,
@@ -107,6 +111,7 @@ pub(super) fn gather(rows: Vec<StateRow>) -> Result<Vec<GenerationRecord>> {
                 definition: row.definition.into(),
                 hash: row.hash.into(),
                 intent: row.intent,
+                published: row.published.then_some(store).into_iter().collect(),
             }),
         }
     }

@@ -13,7 +13,7 @@ use super::pool::{BEGIN_WRITE, Session, bounded};
 use super::settings::Settings;
 use super::{Database, migrate};
 use crate::fault::{Fault, Result};
-use crate::position::TopicPartition;
+use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
 use crate::store::control::{
     Control, Decision, GenerationRecord, InstanceReport, State, TopicRecord,
@@ -92,6 +92,18 @@ impl PostgresControl {
     }
 }
 
+/// Topic, the broker's identity of it, and the start of each partition, from partition 0 on.
+type TopicRow = (String, String, Vec<i64>);
+
+fn topic_record((topic, id, starts): TopicRow) -> TopicRecord {
+    let starts = (0..).zip(starts.into_iter().map(Position::at)).collect();
+    TopicRecord {
+        topic: topic.into(),
+        id,
+        starts,
+    }
+}
+
 #[async_trait]
 impl Control for PostgresControl {
     async fn migrate(&self) -> Result<()> {
@@ -141,23 +153,37 @@ impl Control for PostgresControl {
         .await
     }
 
+    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
+        bounded("record as published in", store.as_str(), async {
+            let sql = format!(
+                "UPDATE {} SET published = true WHERE build = $1 AND store = $2 AND NOT published",
+                self.table("generation_states")
+            );
+            let mut session = self.open().await?;
+            sqlx::query(AssertSqlSafe(sql))
+                .bind(build)
+                .bind(store.as_str())
+                .execute(&mut *session)
+                .await?;
+            session.keep();
+            Ok(())
+        })
+        .await
+    }
+
     async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>> {
         bounded("read", "the topics of a build", async {
             let sql = format!(
-                "SELECT topic, topic_id FROM {} WHERE build = $1 ORDER BY topic",
+                "SELECT topic, topic_id, starts FROM {} WHERE build = $1 ORDER BY topic",
                 self.table("topics")
             );
             let mut session = self.open().await?;
-            let rows: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql))
+            let rows: Vec<TopicRow> = sqlx::query_as(AssertSqlSafe(sql))
                 .bind(build)
                 .fetch_all(&mut *session)
                 .await?;
             session.keep();
-            let record = |(topic, id): (String, String)| TopicRecord {
-                topic: topic.into(),
-                id,
-            };
-            Ok(rows.into_iter().map(record).collect())
+            Ok(rows.into_iter().map(topic_record).collect())
         })
         .await
     }
@@ -167,26 +193,32 @@ impl Control for PostgresControl {
             let topics = self.table("topics");
             let mut session = self.open().await?;
             let insert = format!(
-                "INSERT INTO {topics} (build, topic, topic_id) VALUES ($1, $2, $3) \
+                "INSERT INTO {topics} (build, topic, topic_id, starts) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT DO NOTHING"
             );
             sqlx::query(AssertSqlSafe(insert))
                 .bind(build)
                 .bind(&*topic.topic)
                 .bind(&topic.id)
+                .bind(
+                    topic
+                        .starts
+                        .iter()
+                        .map(|(_, at)| at.offset())
+                        .collect::<Vec<i64>>(),
+                )
                 .execute(&mut *session)
                 .await?;
-            let select = format!("SELECT topic_id FROM {topics} WHERE build = $1 AND topic = $2");
-            let id: String = sqlx::query_scalar(AssertSqlSafe(select))
+            let select = format!(
+                "SELECT topic, topic_id, starts FROM {topics} WHERE build = $1 AND topic = $2"
+            );
+            let row: TopicRow = sqlx::query_as(AssertSqlSafe(select))
                 .bind(build)
                 .bind(&*topic.topic)
                 .fetch_one(&mut *session)
                 .await?;
             session.keep();
-            Ok(TopicRecord {
-                topic: Arc::clone(&topic.topic),
-                id,
-            })
+            Ok(topic_record(row))
         })
         .await
     }

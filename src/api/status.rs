@@ -1,0 +1,143 @@
+//! What `GET /v1/projections` and `viewfold status --json` give. Instances exchange the same
+//! values through the control tables.
+
+use serde::{Deserialize, Serialize};
+
+use crate::projection::StoreKind;
+
+/// The whole deployment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Every projection, by name.
+    pub projections: Vec<ProjectionStatus>,
+    /// What is wrong with this answer itself, such as `postgres unreachable since …`: it is then
+    /// only what the answering instance knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+}
+
+/// One projection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProjectionStatus {
+    /// Its name.
+    pub name: String,
+    /// How its file compares with what runs.
+    pub definition: DefinitionState,
+    /// Its generations that are fed, by number.
+    pub generations: Vec<GenerationStatus>,
+    /// Event types that no handler matches, the most frequent first.
+    #[serde(default)]
+    pub unmatched_types: Vec<UnmatchedType>,
+}
+
+/// How a projection's file compares with what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DefinitionState {
+    /// The live generation runs it.
+    Unchanged,
+    /// It differs from what runs: a rebuild applies it.
+    Changed,
+    /// There is no file any more; what runs goes on.
+    Orphaned,
+    /// It has no generation yet.
+    New,
+}
+
+impl DefinitionState {
+    /// For people.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed, rebuild to apply",
+            Self::Orphaned => "orphaned",
+            Self::New => "new",
+        }
+    }
+}
+
+/// An event type that no handler of the projection matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmatchedType {
+    /// The type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// How often it was seen since the instances started.
+    pub count: u64,
+}
+
+/// One generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// Its number.
+    pub generation: u32,
+    /// `building`, `live`, `standby`, `retired`, `failed` or `cancelled`.
+    pub state: String,
+    /// The same per store, and where it stands there.
+    pub stores: Vec<StoreStatus>,
+}
+
+/// A generation in one store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Which store.
+    pub store: StoreKind,
+    /// The generation's state there.
+    pub state: String,
+    /// Why nothing moves there at all, if so.
+    pub stalled: Option<Stall>,
+    /// Every partition, also empty ones, by topic and number.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// One track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// The stored position: the next offset. Null while unknown.
+    pub position: Option<i64>,
+    /// The position behind the last readable record. Null while unknown.
+    pub end: Option<i64>,
+    /// `end` − `position`, in offsets: an upper bound of records.
+    pub lag_records: Option<u64>,
+    /// The age of the oldest unapplied record, in seconds; 0 when there is none.
+    pub lag_seconds: Option<f64>,
+    /// Records per second, lately.
+    pub rate: f64,
+    /// The instance that feeds it; null when nobody does.
+    pub owner: Option<String>,
+    /// Why it does not move, if so.
+    pub stalled: Option<Stall>,
+}
+
+/// Why something stands still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stall {
+    /// A stable word or short phrase.
+    pub reason: String,
+    /// Since when, in RFC 3339.
+    pub since: String,
+    /// What exactly, and what to do.
+    pub detail: String,
+}
+
+impl StatusReport {
+    /// The projection of this name.
+    pub fn projection(&self, name: &str) -> Option<&ProjectionStatus> {
+        self.projections.iter().find(|p| p.name == name)
+    }
+
+    /// Whether anything stands still.
+    pub fn is_stalled(&self) -> bool {
+        self.projections
+            .iter()
+            .flat_map(|projection| &projection.generations)
+            .flat_map(|generation| &generation.stores)
+            .any(|store| {
+                store.stalled.is_some() || store.partitions.iter().any(|p| p.stalled.is_some())
+            })
+    }
+}
