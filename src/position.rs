@@ -34,6 +34,11 @@ impl Position {
         self.0
     }
 
+    /// The last offset before this position; none at the very beginning.
+    pub const fn last(self) -> Option<i64> {
+        if self.0 > 0 { Some(self.0 - 1) } else { None }
+    }
+
     /// How many offsets lie in `[self, end)`; 0 when `end` is not ahead.
     pub const fn distance_to(self, end: Self) -> u64 {
         if end.0 > self.0 {

@@ -173,7 +173,6 @@ impl Work<'_> {
         let Json::String(table) = self.json(self.field(Field::AggregateType)) else {
             return Err(self.unfit("source.table", "is missing"));
         };
-        let name = format!("{table}.{verb}");
         let mut times = shape
             .places(Field::Time)
             .iter()
@@ -182,11 +181,20 @@ impl Work<'_> {
             Json::Number(millis) => time::epoch_millis(millis).filter(|&micros| micros > 0),
             _ => None,
         });
-        let known = self.types.iter().position(|known| **known == *name);
-        let index = known.unwrap_or_else(|| {
-            self.types.push(name.into());
-            self.types.len() - 1
-        });
+        let is_known = |known: &str| {
+            let base = known
+                .strip_suffix(verb)
+                .and_then(|base| base.strip_suffix('.'));
+            base == Some(&*table)
+        };
+        let index = match self.types.iter().position(|known| is_known(known)) {
+            Some(index) => index,
+            None => {
+                let name = format!("{table}.{verb}").into_boxed_str();
+                self.types.push(name);
+                self.types.len() - 1
+            }
+        };
         Ok(self.finish(Meaning::Composed(index), &shape.bodies, body, time))
     }
 

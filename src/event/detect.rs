@@ -23,69 +23,16 @@
 //! first record lacks is looked for under its usual names in later records, at the root and in
 //! `metadata` or `meta`.
 
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
-
 use super::envelope::Envelope;
 use super::field::Field;
 use super::json::Json;
 use super::mapping::Mapping;
+use super::names::{FIELDS, Names, Object, names_of, plain, spellings};
 use super::path::{Path, Segment};
 use super::scan::scan;
 use super::trie::Trie;
 use super::{cloudevents, debezium, time};
 use crate::record::{RawChunk, RawRecord};
-
-/// The words of a field's names: those that say enough alone, and those that only mean the envelope
-/// in a record that keeps its data apart.
-struct Names {
-    field: Field,
-    telling: &'static [&'static str],
-    vague: &'static [&'static str],
-}
-
-const fn names(
-    field: Field,
-    telling: &'static [&'static str],
-    vague: &'static [&'static str],
-) -> Names {
-    Names {
-        field,
-        telling,
-        vague,
-    }
-}
-
-static FIELDS: [Names; 12] = [
-    names(Field::Id, &["event id", "message id"], &["id"]),
-    names(
-        Field::Version,
-        &["event version", "schema version"],
-        &["version"],
-    ),
-    names(Field::Source, &["event source"], &["source"]),
-    names(
-        Field::Time,
-        &[
-            "occurred at",
-            "occurred on",
-            "event time",
-            "event timestamp",
-            "timestamp",
-            "time",
-        ],
-        &["created at", "ts"],
-    ),
-    names(Field::Subject, &[], &["subject"]),
-    names(Field::CorrelationId, &["correlation id"], &[]),
-    names(Field::CausationId, &["causation id"], &[]),
-    names(Field::TraceId, &["trace id", "traceparent"], &[]),
-    names(Field::UserId, &["user id"], &[]),
-    names(Field::AggregateId, &["aggregate id"], &[]),
-    names(Field::AggregateType, &["aggregate type"], &[]),
-    names(Field::AggregateVersion, &["aggregate version"], &[]),
-];
 
 const TELLING_TYPES: [&str; 2] = ["event type", "event name"];
 const VAGUE_TYPES: [&str; 2] = ["type", "event"];
@@ -139,59 +86,6 @@ fn is_change(object: &Object<'_>) -> bool {
         .any(|&name| object.members.contains_key(name));
     let op = object.text("op");
     table && images && op.is_some_and(|op| debezium::change(&op).is_some())
-}
-
-/// The members of an object, the last of equal ones.
-struct Object<'a> {
-    members: BTreeMap<String, &'a RawValue>,
-}
-
-impl<'a> Object<'a> {
-    /// None when the text is no object.
-    fn read(text: &'a str) -> Option<Self> {
-        let members = serde_json::from_str(text).ok()?;
-        Some(Self { members })
-    }
-
-    fn get(&self, name: &str) -> Json<'a> {
-        self.members
-            .get(name)
-            .map_or(Json::Missing, |raw| Json::of(raw.get()))
-    }
-
-    /// The text of a member that is a string and not empty.
-    fn text(&self, name: &str) -> Option<String> {
-        match self.get(name) {
-            Json::String(text) if !text.is_empty() => Some(text.into_owned()),
-            _ => None,
-        }
-    }
-
-    /// The name, as it is spelled here, of the first of `words` that is a member and not null.
-    fn spelled(&self, words: &[&str]) -> Option<&str> {
-        self.member(words, |raw| raw.get() != "null")
-    }
-
-    /// The name, as it is spelled here, of the first of `words` that is a member and `fits`.
-    fn member(&self, words: &[&str], fits: impl Fn(&RawValue) -> bool) -> Option<&str> {
-        words.iter().find_map(|word| {
-            let wanted = word.replace(' ', "");
-            let mut members = self.members.iter();
-            let (name, _) = members.find(|(name, raw)| plain(name) == wanted && fits(raw))?;
-            Some(name.as_str())
-        })
-    }
-
-    /// The same, only if it is text.
-    fn spelled_text(&self, words: &[&str]) -> Option<&str> {
-        self.spelled(words).filter(|name| self.text(name).is_some())
-    }
-}
-
-/// A name without what differs between spellings.
-fn plain(name: &str) -> String {
-    let kept = name.chars().filter(|c| !matches!(c, '_' | '-'));
-    kept.map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// A record that may be an event with envelope members.
@@ -378,28 +272,6 @@ impl<'r, 'a> Candidate<'r, 'a> {
     /// Whether a bare `version` is the aggregate's.
     fn aggregate_version(&self) -> bool {
         self.aggregate && self.root.spelled(&["aggregate version"]).is_none()
-    }
-}
-
-fn names_of(field: Field) -> &'static Names {
-    static NONE: Names = names(Field::Type, &[], &[]);
-    let mut all = FIELDS.iter();
-    all.find(|names| names.field == field).unwrap_or(&NONE)
-}
-
-/// The usual spellings of `words`: `eventId` and `event_id`.
-fn spellings(words: &str) -> Vec<String> {
-    let mut camel = String::new();
-    for (index, word) in words.split(' ').enumerate() {
-        let (first, rest) = word.split_at(usize::from(index > 0));
-        camel.push_str(&first.to_ascii_uppercase());
-        camel.push_str(rest);
-    }
-    let snake = words.replace(' ', "_");
-    if camel == snake {
-        vec![camel]
-    } else {
-        vec![camel, snake]
     }
 }
 

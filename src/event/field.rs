@@ -1,7 +1,7 @@
 //! The envelope fields that an event may have.
 
 /// An envelope field of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The event's id.
     Id,

@@ -19,7 +19,7 @@ use super::path::Path;
     into = "BTreeMap<String, Places>"
 )]
 pub struct Mapping {
-    fields: [Vec<Path>; Field::COUNT],
+    fields: BTreeMap<Field, Vec<Path>>,
     data: Vec<Path>,
 }
 
@@ -37,7 +37,10 @@ enum Places {
 impl Mapping {
     /// The places of `field`, the first to look at first.
     pub fn places(&self, field: Field) -> &[Path] {
-        &self.fields[field.slot()]
+        self.fields
+            .get(&field)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// The places of the data; the whole record when there are none.
@@ -47,7 +50,7 @@ impl Mapping {
 
     /// Adds a place of `field` behind those that it has.
     pub fn add(&mut self, field: Field, place: Path) {
-        self.fields[field.slot()].push(place);
+        self.fields.entry(field).or_default().push(place);
     }
 
     /// Adds a place of the data behind those that it has.
@@ -99,8 +102,8 @@ impl From<Mapping> for BTreeMap<String, Places> {
                 table.insert(name.to_owned(), Places::One(place));
             }
         };
-        for field in Field::ALL {
-            insert(field.name(), mapping.places(field));
+        for (field, places) in &mapping.fields {
+            insert(field.name(), places);
         }
         insert(DATA, &mapping.data);
         table

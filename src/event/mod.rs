@@ -17,13 +17,18 @@ mod field;
 mod json;
 pub mod lines;
 mod mapping;
+mod names;
 mod path;
 mod plan;
 mod scan;
 mod time;
 mod trie;
+mod view;
 
-pub use chunk::{Chunk, Event, SlotMap};
+#[cfg(test)]
+mod tests;
+
+pub use chunk::{Chunk, SlotMap};
 pub use decode::Decoder;
 pub use envelope::Envelope;
 pub use field::Field;
@@ -31,3 +36,4 @@ pub use json::Json;
 pub use mapping::Mapping;
 pub use path::{Path, PathSet, Segment};
 pub use scan::elements;
+pub use view::Event;

@@ -73,10 +73,11 @@ impl Trie {
         }
     }
 
+    /// The child of `node` for `segment`, which is added where it is new.
     fn child(&mut self, node: usize, segment: &Segment) -> usize {
         let new = self.nodes.len();
         let at = &mut self.nodes[node];
-        let found = match segment {
+        match segment {
             Segment::Key(key) => match at.find(key.as_bytes()) {
                 Ok(place) => return at.members[place].1,
                 Err(place) => at.members.insert(place, (key.clone(), new)),
@@ -85,8 +86,7 @@ impl Trie {
                 Ok(place) => return at.items[place].1,
                 Err(place) => at.items.insert(place, (*index, new)),
             },
-        };
-        let () = found;
+        }
         self.nodes.push(Node::default());
         new
     }

@@ -1,1 +1,18 @@
-//! generation
+//! Generations: what should run, and the loop that makes it so.
+//!
+//! Desired state lives in the control tables. Every instance runs a [`Reconciler`]: it proposes
+//! the definitions it was started with, reads what the control tables say, sees to it that every generation is in its
+//! stores, and derives the pipelines of this instance. Files only propose: what runs is the
+//! definition text in the control tables.
+//!
+//! **Architecture invariant:** the reconciler holds no state that matters. Killed at any point, the next step of any
+//! instance continues from the control tables and the stores.
+
+mod catalog;
+mod ensure;
+mod reconcile;
+mod topics;
+
+pub use catalog::{Catalog, Change, Entry};
+pub use reconcile::{Reconciler, Settings};
+pub use topics::ReadTopic;

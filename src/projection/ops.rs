@@ -77,11 +77,11 @@ impl Op {
         if !self.belongs_to(column.family) {
             return Err(schema.bug(index, "has an op of another family"));
         }
-        self.as_cell(column)
+        self.into_typed_cell(column)
             .map_err(|reason| schema.poison(index, &reason))
     }
 
-    fn as_cell(self, column: &Column) -> std::result::Result<Option<Cell>, String> {
+    fn into_typed_cell(self, column: &Column) -> std::result::Result<Option<Cell>, String> {
         let typed = |value: Value| {
             value
                 .cast(column.ty)

@@ -12,7 +12,7 @@ pub mod kafka;
 pub mod memory;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -76,6 +76,11 @@ pub trait EventSource: Send + Sync + 'static {
 
     /// Joins the consumer group. Events come on the returned channel until the member leaves.
     async fn join(&self) -> Result<(Arc<dyn Member>, mpsc::UnboundedReceiver<MemberEvent>)>;
+
+    /// What is wrong with the connection to the log, and since when; none when all is well.
+    fn health(&self) -> Option<(String, SystemTime)> {
+        None
+    }
 
     /// A reader for `role`. `partitions` is how many partitions will be read at most at
     /// once, from which the client's queues are sized.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::fault::Result;
-use crate::position::RecordName;
+use crate::position::{Position, RecordName};
 use crate::projection::StoreKind;
 
 /// The state of a generation.
@@ -74,8 +74,10 @@ pub struct GenerationRecord {
     pub definition: Arc<str>,
     /// That definition's hash.
     pub hash: Arc<str>,
-    /// The pointer intent under which it was last published; 0 when never.
+    /// The number of the newest pointer intent for it; 0 when there was none.
     pub intent: i64,
+    /// The stores in which readers have seen it at least once.
+    pub published: Vec<StoreKind>,
 }
 
 /// What is remembered of a topic that a generation reads.
@@ -85,6 +87,8 @@ pub struct TopicRecord {
     pub topic: Arc<str>,
     /// The broker's identity of the topic when the generation began to read it.
     pub id: String,
+    /// Where the generation began to read each partition that there was then.
+    pub starts: Vec<(i32, Position)>,
 }
 
 /// An operator's decision about one record; holds for every later generation and store.
@@ -127,6 +131,9 @@ pub trait Control: Send + Sync + 'static {
         definition: &str,
         hash: &str,
     ) -> Result<GenerationRecord>;
+
+    /// Records that readers see the build in `store` (repeating it changes nothing).
+    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()>;
 
     /// The topics that the build reads.
     async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>>;

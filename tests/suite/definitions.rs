@@ -8,10 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use viewfold::event::{Chunk, Decoder, Envelope, PathSet};
+use viewfold::event::lines::chunk_from_lines;
+use viewfold::event::{Chunk, Decoder, Envelope, Event, PathSet};
+use viewfold::fault::Fault;
 use viewfold::position::{Position, TopicPartition};
 use viewfold::projection::trial::{Trial, trial};
-use viewfold::projection::{Definition, StoreKind};
+use viewfold::projection::{
+    Decimal, Definition, Handled, Op, Ops, Projection, RowKey, Rows, Schema, StoreKind,
+    TopicSelector, Value,
+};
 use viewfold::record::{RawChunk, RawRecord};
 
 /// The files of `directory` that end in `ending`, by name.
@@ -46,15 +51,16 @@ fn records(topic: &str, values: &[Option<&str>]) -> Chunk {
     Decoder::new(envelope, Arc::new(PathSet::default())).decode(raw)
 }
 
-/// A chunk of topic `orders` with one record per line.
-fn lines(text: &str) -> Chunk {
-    let values: Vec<Option<&str>> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(Some)
-        .collect();
-    records("orders", &values)
+/// The records of a sample of topic `orders`, decoded.
+fn lines(text: &str) -> Vec<Chunk> {
+    let mut envelope = None;
+    let decoded = |raw: RawChunk| {
+        let known =
+            envelope.get_or_insert_with(|| Envelope::detect(&raw).unwrap_or(Envelope::Plain));
+        Decoder::new(known.clone(), Arc::new(PathSet::default())).decode(raw)
+    };
+    let raw = chunk_from_lines("orders", text).unwrap();
+    raw.into_iter().map(decoded).collect()
 }
 
 /// An event of `kind` at second `second`.
@@ -96,7 +102,7 @@ fn run(definition: &Definition, events: &[(&str, &str)]) -> Trial {
         .zip(1..)
         .map(|((kind, data), second)| event(kind, second, data))
         .collect();
-    trial(definition, &[lines(&text.join("\n"))])
+    trial(definition, &lines(&text.join("\n")))
 }
 
 /// Rows as one line.
@@ -155,7 +161,7 @@ fn every_golden_case_of_the_shipped_projections_comes_out() {
             let expected = events
                 .to_string_lossy()
                 .replace(".events.jsonl", ".expect.json");
-            let trial = trial(&definition, &[lines(&text)]);
+            let trial = trial(&definition, &lines(&text));
             assert!(trial.faults.is_empty(), "{expected}: {:?}", trial.faults);
             if std::env::var_os("UPDATE_CASES").is_some() {
                 fs::write(&expected, trial.to_json()).unwrap();
@@ -672,7 +678,7 @@ fn a_sample_counts_where_paths_are_found() {
         event("a", 2, r#"{"items":[]}"#),
         event("c", 3, "{}"),
     ];
-    let sample = definition.sample(&[lines(&text.join("\n"))]);
+    let sample = definition.sample(&lines(&text.join("\n")));
     assert_eq!(sample.events, 3);
     assert_eq!(sample.unmatched.get("c"), Some(&1));
     assert_eq!((sample.handlers["a"], sample.handlers["b"]), (2, 0));
@@ -730,4 +736,107 @@ fn expected_rows_are_compared_by_key_and_column() {
     ] {
         assert!(trial.compare(wrong).is_err(), "{wrong}");
     }
+}
+
+/// Counts events of every type; a newer version counts double.
+struct Counter {
+    schema: Arc<Schema>,
+    topics: Vec<TopicSelector>,
+    version: u32,
+}
+
+impl Projection for Counter {
+    fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    fn topics(&self) -> &[TopicSelector] {
+        &self.topics
+    }
+
+    fn version(&self) -> String {
+        self.version.to_string()
+    }
+
+    fn handle(&self, event: &Event<'_>, _: &dyn Rows, ops: &mut Ops) -> Result<Handled, Fault> {
+        let kind = Value::Text(event.event_type().into());
+        let key = RowKey::new(&self.schema, vec![kind]).map_err(Fault::poison)?;
+        let amount = Decimal::from(i64::from(self.version));
+        ops.upsert(key, vec![(1, Op::Add(amount))]);
+        Ok(Handled::Applied)
+    }
+}
+
+#[test]
+fn a_rust_projection_is_a_definition_whose_hash_holds_its_version() {
+    let base = definition("n = \"bigint\"", "[on.\"a\"]\nadd = { n = \"1\" }");
+    let counter = |version| {
+        Definition::of(Arc::new(Counter {
+            schema: base.plan.schema().clone(),
+            topics: vec![TopicSelector::Exact("orders".into())],
+            version,
+        }))
+    };
+    assert_eq!(counter(1).hash, counter(1).hash);
+    assert_ne!(counter(1).hash, counter(2).hash);
+    assert_eq!(
+        rows(&counter(2), &[("a", "{}"), ("a", "{}")]),
+        r#"[{"id":"a","n":4}]"#
+    );
+    assert_eq!(counter(1).describe().columns[1].order, "commuting");
+}
+
+#[test]
+fn a_key_in_a_handler_may_differ_and_a_null_key_is_a_fault() {
+    let definition = definition(
+        "n = \"bigint\"",
+        "[on.\"a\"]\nadd = { n = \"1\" }\n[on.\"b\"]\nkey = { id = \"data.other\" }\nadd = { n = \"2\" }",
+    );
+    let trial = run(
+        &definition,
+        &[
+            ("a", r#"{"id":"1"}"#),
+            ("b", r#"{"other":"1"}"#),
+            ("b", r#"{"other":null}"#),
+            ("b", r#"{"id":"1"}"#),
+        ],
+    );
+    assert_eq!(compact(&trial), r#"[{"id":"1","n":3}]"#);
+    let messages: Vec<&str> = trial
+        .faults
+        .iter()
+        .map(|(_, f)| f.message.as_str())
+        .collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert_eq!(messages[0], "[on.\"b\"]: key column id is null");
+    assert!(
+        messages[1].contains("data.other is missing"),
+        "{messages:?}"
+    );
+}
+
+#[test]
+fn numeric_keys_are_one_key_by_value() {
+    let definition = parse(
+        "topics = [\"orders\"]\nkey = { k = \"data.k\" }\n[columns]\nk = \"numeric\"\nn = \"bigint\"\n[on.\"a\"]\nadd = { n = \"1\" }\n",
+    );
+    let events = [
+        ("a", r#"{"k":1.0}"#),
+        ("a", r#"{"k":"1.00"}"#),
+        ("a", r#"{"k":1}"#),
+    ];
+    assert_eq!(rows(&definition, &events), r#"[{"k":"1","n":3}]"#);
+}
+
+#[test]
+fn a_when_without_item_is_asked_once_for_all_elements() {
+    let definition = parse(
+        "topics = [\"orders\"]\nkey = { id = \"data.id\" }\n[columns]\nid = \"text\"\nn = { type = \"bigint\", default = 0 }\n\
+         [on.\"a\"]\neach = \"data.items\"\nwhen = \"row.n == 0\"\nset = { n = \"row.n + item\" }\n",
+    );
+    let data = r#"{"id":"1","items":[1,2,3]}"#;
+    let trial = run(&definition, &[("a", data), ("a", data)]);
+    assert!(trial.faults.is_empty(), "{:?}", trial.faults);
+    assert_eq!((trial.applied, trial.filtered), (1, 1));
+    assert_eq!(compact(&trial), r#"[{"id":"1","n":6}]"#);
 }

@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tokio::sync::mpsc::UnboundedReceiver;
 use viewfold::fault::FaultKind;
 use viewfold::position::{Position, TopicPartition};
 use viewfold::source::kafka::{KafkaSource, Settings};
@@ -112,6 +113,28 @@ async fn a_proof_waits_for_a_rebalance_and_blames_only_a_stale_member_i5() {
         "nothing is proved that is not owned"
     );
     member.leave(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_failed_for_good_loses_everything_and_is_built_anew_i5() {
+    let (cluster, source) = cluster("orders", 2);
+    let (member, mut events) = source.join().await.unwrap();
+    member.subscribe(&["orders".into()]).unwrap();
+    let told = async |events: &mut UnboundedReceiver<MemberEvent>| {
+        let event = tokio::time::timeout(PATIENCE, events.recv()).await;
+        event.expect("an event in time").unwrap()
+    };
+    let all: Vec<_> = (0..2).map(|p| TopicPartition::new("orders", p)).collect();
+    assert_eq!(told(&mut events).await, MemberEvent::Assigned(all.clone()));
+    let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+    cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[fatal]);
+    let fault = member.prove(&all[0], Position::ZERO).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Fenced, "{fault}");
+    assert_eq!(told(&mut events).await, MemberEvent::Lost(all.clone()));
+    assert_eq!(told(&mut events).await, MemberEvent::Assigned(all.clone()));
+    member.prove(&all[0], Position::ZERO).await.unwrap();
+    member.leave(Duration::from_secs(5)).await;
+    assert_eq!(told(&mut events).await, MemberEvent::Revoked(all));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Definition;
-use super::run::Action;
+use super::action::Action;
 use crate::projection::{Column, Family, TopicSelector};
 
 /// A definition, for people and for `--json`.

@@ -1,5 +1,6 @@
 //! `[on."…"]`: what happens for each event type.
 
+use super::action::Action;
 use super::compile::{Compiler, Place};
 use super::document::{Entry, Kind, Node};
 use super::family::{OpName, Use};
@@ -7,7 +8,7 @@ use super::head::{TOP_LEVEL, move_above};
 use super::matching::Pattern;
 use super::names::did_you_mean;
 use super::ops::OpReader;
-use super::run::{Action, Each, Handler, When};
+use super::run::{Each, Handler, When};
 use super::shape::Shape;
 use crate::projection::expr::{Expr, Want};
 

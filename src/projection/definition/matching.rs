@@ -5,7 +5,7 @@
 //! handler of that very name takes: `*` never does, so that a log with tombstones does not
 //! fail handlers that read `data`.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// The type of records without value.
 pub(super) const TOMBSTONE: &str = "$tombstone";
@@ -99,14 +99,20 @@ impl Matcher {
         }
     }
 
-    /// The handler that runs for `kind` (without its `.vN`) in `version`.
-    pub(super) fn find(&self, kind: &str, version: Option<u32>) -> Option<usize> {
+    /// The handler that runs for `kind` (without its `.vN`). `version` is only asked for where versions matter.
+    pub(super) fn find(&self, kind: &str, version: impl FnOnce() -> Option<u32>) -> Option<usize> {
         if let Some(versions) = self.types.get(kind) {
-            let exact = version.and_then(|wanted| {
+            let exact = || {
+                let wanted = version()?;
                 let found = versions.exact.iter().find(|(v, _)| *v == wanted);
                 found.map(|(_, index)| *index)
-            });
-            if let Some(index) = exact.or(versions.any) {
+            };
+            let own = if versions.exact.is_empty() {
+                None
+            } else {
+                exact()
+            };
+            if let Some(index) = own.or(versions.any) {
                 return Some(index);
             }
         }
@@ -147,7 +153,7 @@ mod tests {
             "order.created.v2",
         ];
         let matcher = matcher(&names);
-        let found = |kind, version| matcher.find(kind, version).map(|index| names[index]);
+        let found = |kind, version| matcher.find(kind, || version).map(|index| names[index]);
         assert_eq!(found("order.created", Some(2)), Some("order.created.v2"));
         assert_eq!(found("order.created", Some(3)), Some("order.created"));
         assert_eq!(found("order.created", None), Some("order.created"));
@@ -159,15 +165,18 @@ mod tests {
 
     #[test]
     fn only_its_own_handler_takes_a_tombstone() {
-        assert_eq!(matcher(&["*"]).find(TOMBSTONE, None), None);
-        assert_eq!(matcher(&["*", "$tombstone"]).find(TOMBSTONE, None), Some(1));
+        assert_eq!(matcher(&["*"]).find(TOMBSTONE, || None), None);
+        assert_eq!(
+            matcher(&["*", "$tombstone"]).find(TOMBSTONE, || None),
+            Some(1)
+        );
     }
 
     #[test]
     fn a_version_without_a_handler_of_its_own_falls_through() {
         let matcher = matcher(&["a.b.v1", "a.*"]);
-        assert_eq!(matcher.find("a.b", Some(1)), Some(0));
-        assert_eq!(matcher.find("a.b", Some(2)), Some(1));
+        assert_eq!(matcher.find("a.b", || Some(1)), Some(0));
+        assert_eq!(matcher.find("a.b", || Some(2)), Some(1));
     }
 
     #[test]

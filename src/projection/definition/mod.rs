@@ -5,6 +5,7 @@
 //! expressions to [`super::expr`], and `plan` with `run` is what is left to run. Nothing stops
 //! at the first problem: all of them come at once, as [`Diagnostic`]s.
 
+mod action;
 mod columns;
 mod compile;
 mod describe;

@@ -1,11 +1,11 @@
 //! The op tables of a handler.
 
+use super::action::Action;
 use super::compile::{Compiler, Place};
 use super::document::{Entry, Kind, Node};
 use super::family::{OpName, Use};
 use super::head::{TOP_LEVEL, move_above};
 use super::names::did_you_mean;
-use super::run::Action;
 use super::shape::Shape;
 use crate::projection::expr::{Expr, Want};
 

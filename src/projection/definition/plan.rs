@@ -22,12 +22,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The index of the handler that runs for `event`.
+    pub(super) fn find(&self, event: &Event<'_>) -> Option<usize> {
+        self.matcher
+            .find(&event.event_type(), || event.match_version())
+    }
+
     /// The handler that runs for `event`.
-    pub(super) fn find(&self, event: &Event<'_>) -> Option<&Handler> {
-        let index = self
-            .matcher
-            .find(&event.event_type(), event.match_version())?;
-        self.handlers.get(index)
+    fn handler(&self, event: &Event<'_>) -> Option<&Handler> {
+        self.handlers.get(self.find(event)?)
     }
 }
 
@@ -57,14 +60,14 @@ impl Projection for Plan {
     }
 
     fn row_keys(&self, event: &Event<'_>) -> Result<Vec<RowKey>> {
-        match self.find(event) {
+        match self.handler(event) {
             Some(handler) if handler.reads_row => handler.row_keys(&self.schema, event),
             _ => Ok(Vec::new()),
         }
     }
 
     fn handle(&self, event: &Event<'_>, rows: &dyn Rows, ops: &mut Ops) -> Result<Handled> {
-        let Some(handler) = self.find(event) else {
+        let Some(handler) = self.handler(event) else {
             // A tombstone that nobody handles is filtered, not unknown.
             return Ok(if is_tombstone(event) {
                 Handled::Filtered

@@ -111,9 +111,7 @@ fn look(
     if let Some(fault) = event.fault() {
         return Err(failed(fault.message));
     }
-    let found = plan
-        .matcher
-        .find(&event.event_type(), event.match_version());
+    let found = plan.find(event);
     let Some((index, handler)) = found.and_then(|i| Some((i, plan.handlers.get(i)?))) else {
         let kind = event.event_type().into_owned();
         *sample.unmatched.entry(kind).or_default() += 1;

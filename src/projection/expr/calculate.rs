@@ -54,7 +54,9 @@ fn exactly(op: Arithmetic, a: &Decimal, b: &Decimal) -> Result<Decimal, String> 
             });
         }
     };
-    result.ok_or_else(|| TOO_LARGE.to_owned())
+    result
+        .map(|number| number.normalized())
+        .ok_or_else(|| TOO_LARGE.to_owned())
 }
 
 /// `-of`; null when it is null.
@@ -120,12 +122,12 @@ impl Fraction {
 
     /// The value with `digits` behind the point, half away from zero.
     pub(super) fn round(&self, digits: u16) -> Result<Decimal, String> {
-        match &self.under {
-            None => Ok(self.over.round(digits)),
-            Some(under) => self
-                .over
-                .div_rounded(under, digits)
-                .ok_or_else(|| TOO_LARGE.to_owned()),
-        }
+        let rounded = match &self.under {
+            None => Some(self.over.round(digits)),
+            Some(under) => self.over.div_rounded(under, digits),
+        };
+        rounded
+            .map(|number| number.normalized())
+            .ok_or_else(|| TOO_LARGE.to_owned())
     }
 }

@@ -133,7 +133,11 @@ impl Checker<'_, '_> {
     /// A part read as `ty`, or converted to it.
     pub(super) fn coerce(&mut self, part: Part, ty: ColumnType) -> Result<Plan, Reported> {
         let kind = part.kind;
-        if !kind.fits(ty) {
+        let kind_of_literal = match part.plan {
+            Plan::Const(Value::Text(_)) => Kind::Soft,
+            _ => kind,
+        };
+        if !kind_of_literal.fits(ty) {
             let text = short(self.text(part.start, part.end));
             let instead = kind.instead(ty);
             let message = format!(

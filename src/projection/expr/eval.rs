@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::Env;
 use super::calculate::{Fraction, calculate, negate};
 use super::compare::{compare, same};
 use super::plan::{Plan, Reference, Root};
 use super::val::Val;
+use super::{Env, build};
 use crate::event::{Field, Json};
 use crate::fault::{Fault, Result};
 use crate::projection::value::elements;
@@ -112,7 +112,7 @@ fn missing(name: &str) -> Fault {
     Fault::poison(format!("{name} is missing"))
 }
 
-fn val<'v>(plan: &'v Plan, env: &Env<'v>) -> Result<Val<'v>> {
+pub(super) fn val<'v>(plan: &'v Plan, env: &Env<'v>) -> Result<Val<'v>> {
     match plan {
         Plan::Const(value) => Ok(Val::from(value)),
         Plan::Raw(reference) => Ok(Val::of_json(lookup(reference, env)?)),
@@ -169,10 +169,10 @@ fn val<'v>(plan: &'v Plan, env: &Env<'v>) -> Result<Val<'v>> {
             val(if chosen { then } else { other }, env)
         }
         Plan::First(plans) => first(plans, env),
-        Plan::Join(parts) => join(parts, env),
-        Plan::List(parts) => json_list(parts, env),
-        Plan::Texts(parts) => texts(parts, env),
-        Plan::Map(entries) => json_map(entries, env),
+        Plan::Join(parts) => build::join(parts, env),
+        Plan::List(parts) => build::list(parts, env),
+        Plan::Texts(parts) => build::texts(parts, env),
+        Plan::Map(entries) => build::map(entries, env),
         Plan::Compare(..)
         | Plan::IsNull(_)
         | Plan::And(_)
@@ -281,19 +281,6 @@ fn first<'v>(plans: &'v [Plan], env: &Env<'v>) -> Result<Val<'v>> {
     Ok(Val::Null)
 }
 
-fn join<'v>(parts: &'v [Plan; 2], env: &Env<'v>) -> Result<Val<'v>> {
-    let [left, right] = parts;
-    match (val(left, env)?, val(right, env)?) {
-        (Val::Text(left), Val::Text(right)) => {
-            let mut joined = left.into_owned();
-            joined.push_str(&right);
-            Ok(Val::Text(Cow::Owned(joined)))
-        }
-        (Val::Null, _) | (_, Val::Null) => Ok(Val::Null),
-        _ => Err(Fault::bug("something that is no text is joined")),
-    }
-}
-
 /// A calculation as a fraction, so that it is rounded only once; none for null.
 fn fraction(plan: &Plan, env: &Env<'_>) -> Result<Option<Fraction>> {
     match plan {
@@ -314,65 +301,4 @@ fn fraction(plan: &Plan, env: &Env<'_>) -> Result<Option<Fraction>> {
             _ => Err(Fault::bug("something that is no decimal is rounded")),
         },
     }
-}
-
-/// A part of a list or an object: canonical JSON.
-fn json_part(plan: &Plan, env: &Env<'_>, out: &mut String) -> Result<()> {
-    match val(plan, env)?.into_value(ColumnType::Jsonb) {
-        Ok(Value::Json(text)) => out.push_str(&text),
-        Ok(_) => out.push_str("null"),
-        Err(e) => return Err(Fault::poison(format!("a part of a JSON value {e}"))),
-    }
-    Ok(())
-}
-
-fn json_list<'v>(parts: &[Plan], env: &Env<'_>) -> Result<Val<'v>> {
-    let mut json = String::from("[");
-    for (i, part) in parts.iter().enumerate() {
-        if i > 0 {
-            json.push(',');
-        }
-        json_part(part, env, &mut json)?;
-    }
-    json.push(']');
-    canonical(&json)
-}
-
-fn json_map<'v>(entries: &[(Plan, Plan)], env: &Env<'_>) -> Result<Val<'v>> {
-    let mut json = String::from("{");
-    for (i, (name, part)) in entries.iter().enumerate() {
-        if i > 0 {
-            json.push(',');
-        }
-        match val(name, env)? {
-            Val::Null => return Err(Fault::poison("the name of a JSON entry is null")),
-            name => match name.into_value(ColumnType::Jsonb) {
-                Ok(Value::Json(text)) => json.push_str(&text),
-                Ok(_) => return Err(Fault::bug("the name of a JSON entry is no text")),
-                Err(e) => return Err(Fault::poison(format!("the name of a JSON entry {e}"))),
-            },
-        }
-        json.push(':');
-        json_part(part, env, &mut json)?;
-    }
-    json.push('}');
-    canonical(&json)
-}
-
-fn canonical<'v>(json: &str) -> Result<Val<'v>> {
-    crate::projection::canonical_json(json)
-        .map(|text| Val::Json(Cow::Owned(text.into())))
-        .map_err(|e| Fault::poison(format!("a JSON value {e}")))
-}
-
-fn texts<'v>(parts: &[Plan], env: &Env<'_>) -> Result<Val<'v>> {
-    let mut texts = Vec::with_capacity(parts.len());
-    for part in parts {
-        match val(part, env)? {
-            Val::Text(text) => texts.push(text.into()),
-            Val::Null => return Err(Fault::poison("an element of a list of texts is null")),
-            _ => return Err(Fault::bug("an element of a list of texts is no text")),
-        }
-    }
-    Ok(Val::Texts(texts))
 }

@@ -96,7 +96,8 @@ impl Kind {
         let wanted = Self::of(ty);
         match self {
             Self::Any | Self::Null => true,
-            Self::Soft | Self::Text => wanted != Self::Texts,
+            Self::Soft => wanted != Self::Texts,
+            Self::Text => !matches!(wanted, Self::Texts | Self::Bool),
             Self::Number => matches!(
                 wanted,
                 Self::Number | Self::Double | Self::Text | Self::Json
@@ -112,6 +113,7 @@ impl Kind {
     pub(super) fn instead(self, ty: ColumnType) -> &'static str {
         match (self, Self::of(ty)) {
             (_, Self::Text) => ": write string(…)",
+            (Self::Text, Self::Bool) => ": compare it, x == 'true'",
             (Self::Number, Self::Time) => {
                 ": write timestamp_ms(…) for milliseconds since the epoch"
             }

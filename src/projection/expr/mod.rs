@@ -19,12 +19,14 @@
 //!   fields read as null; a missing header is a fault, a missing record key is null;
 //! - in a row, everything that is not there is null, also below a jsonb column.
 
+mod build;
 mod calculate;
 mod calendar;
 mod calls;
 mod check;
 mod compare;
 mod eval;
+mod explain;
 mod functions;
 mod kind;
 mod near;

@@ -163,6 +163,9 @@ impl Checker<'_, '_> {
         if guesses.iter().flatten().next().is_some() {
             return Ok(false);
         }
+        if is_soft(operands.0) || is_soft(operands.1) {
+            return Ok(true);
+        }
         let left = super::check::short(self.text(operands.0.start, operands.0.end)).to_owned();
         let message = format!(
             "it is not known whether this `+` adds or joins: write decimal({left}) to add, or string({left}) to join"
@@ -294,6 +297,14 @@ impl Checker<'_, '_> {
         let args = [item_part?, list_part?.plan];
         let plan = Plan::Apply(Function::In, args.into(), self.label(node));
         Ok(Part::new(node, plan, Kind::Bool))
+    }
+}
+
+/// Whether a part is a text where nothing else is asked for.
+fn is_soft(node: &Node) -> bool {
+    match &node.syntax {
+        Syntax::Binary(Operator::Add, left, right) => is_soft(left) || is_soft(right),
+        _ => Chain::of(node).ok().flatten().is_some_and(|c| c.is_soft()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Source text to syntax tree, by the parser of the `cel` crate.
 
+use cel::Env;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
-use cel::{Env, ParseErrors};
 
 use super::Problem;
-use super::scan::{Scan, TokenKind};
+use super::explain::explain;
+use super::scan::Scan;
 use super::tree::{Node, Operator, Syntax};
 
 /// The deepest that operands may be nested: the plan is evaluated by recursion, on a worker's stack.
@@ -41,64 +42,6 @@ fn parse_scanned(scan: &Scan<'_>) -> Result<Node, Problem> {
         Ok((expr, info)) => Converter { scan, info: &info }.node(expr, 0),
         Err(errors) => Err(explain(scan, &errors)),
     }
-}
-
-/// One clear sentence instead of the parser's list of expected tokens.
-fn explain(scan: &Scan<'_>, errors: &ParseErrors) -> Problem {
-    let Some(error) = errors.errors.first() else {
-        return Problem::new(0, "the expression cannot be parsed");
-    };
-    let at = offset(scan.source, error.pos);
-    if let Some(name) = error.msg.strip_prefix("reserved identifier: ") {
-        return Problem::new(at, format!("`{name}` is a reserved word in CEL"));
-    }
-    let token = scan.tokens.partition_point(|t| t.end <= at);
-    let Some(found) = scan.tokens.get(token) else {
-        return Problem::new(
-            scan.source.len(),
-            "the expression ends too early: a value is missing here",
-        );
-    };
-    let at = found.start;
-    let text = scan.text(token);
-    let previous = token.checked_sub(1);
-    let after_value = previous.is_some_and(|p| scan.ends_value(p));
-    if found.kind == TokenKind::Text && error.msg.contains("token recognition") {
-        return Problem::new(
-            at,
-            "this text has an escape that CEL does not know: write `\\\\` for a backslash",
-        );
-    }
-    if previous.is_some_and(|p| scan.text(p) == ".") && found.kind == TokenKind::Word {
-        let message = format!("`{text}` is a keyword: write [\"{text}\"] instead of .{text}");
-        return Problem::new(at, message);
-    }
-    let logic = match text.to_ascii_lowercase().as_str() {
-        "and" => Some("&&"),
-        "or" => Some("||"),
-        _ => None,
-    };
-    if let (true, Some(sign)) = (after_value, logic) {
-        return Problem::new(at, format!("`{text}` is no operator: write `{sign}`"));
-    }
-    let starts_value = found.kind != TokenKind::Sign || matches!(text, "(" | "{");
-    let message = if after_value && starts_value {
-        format!("an operator is missing before `{text}`")
-    } else if after_value {
-        format!("unexpected `{text}`")
-    } else {
-        format!("unexpected `{text}`: a value is missing before it")
-    };
-    Problem::new(at, message)
-}
-
-/// The byte offset of a line and column (in characters), both from 1.
-fn offset(source: &str, (line, column): (isize, isize)) -> usize {
-    let line = usize::try_from(line).unwrap_or(0).saturating_sub(1);
-    let column = usize::try_from(column).unwrap_or(0).saturating_sub(1);
-    let start: usize = source.split_inclusive('\n').take(line).map(str::len).sum();
-    let rest = source.get(start..).unwrap_or_default();
-    start + rest.chars().take(column).map(char::len_utf8).sum::<usize>()
 }
 
 struct Converter<'c> {
@@ -160,13 +103,15 @@ impl Converter<'_> {
                 let syntax = self.map(entries, depth)?;
                 self.bracket(token, syntax)
             }
-            Expr::Struct(message) => self.bracket(
-                token,
-                Syntax::Refused(format!(
+            Expr::Struct(message) => {
+                let parts = message.type_name.split('.').count();
+                let name = token.saturating_sub((2 * parts).saturating_sub(1));
+                let reason = format!(
                     "`{}{{…}}` is a message, which views have no use for: write a map, {{\"a\": data.a}}",
                     message.type_name
-                )),
-            ),
+                );
+                self.over(name, token, Syntax::Refused(reason))
+            }
             Expr::Comprehension(_) | Expr::Unspecified => self.over(
                 token,
                 token,
@@ -268,10 +213,13 @@ impl Converter<'_> {
     }
 
     fn call(&self, call: CallExpr, token: usize, depth: usize) -> Result<Node, Problem> {
-        let target = match call.target {
+        let mut target = match call.target {
             Some(target) => Some(self.node(*target, depth + 1)?),
             None => None,
         };
+        if let (Some(target), "orValue") = (&mut target, call.func_name.as_str()) {
+            target.make_optional();
+        }
         let args = self.nodes(call.args, depth)?;
         if target.is_some() || self.scan.text(token) == "(" {
             let name = token.saturating_sub(1);

@@ -115,6 +115,15 @@ impl<'n> Chain<'n> {
         self.steps.iter().position(|s| s.optional)
     }
 
+    /// Whether its value is a text unless its place reads it as something else.
+    pub(super) fn is_soft(&self) -> bool {
+        match self.name {
+            "key" | "headers" => true,
+            "event" => !matches!(field_of(self), None | Some(Field::Time)),
+            _ => false,
+        }
+    }
+
     /// The kind of its value where that is certain; nothing is reported.
     pub(super) fn kind(&self, columns: &[(Arc<str>, ColumnType)]) -> Option<Kind> {
         match self.name {

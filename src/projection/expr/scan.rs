@@ -358,6 +358,9 @@ fn unknown_sign(sign: char) -> String {
         '&' => "`&` is no operator: write `&&`".into(),
         '|' => "`|` is no operator: write `||`".into(),
         '$' | '@' | '#' => format!("`{sign}` is not part of a name: names like data.x need none"),
+        letter if letter.is_alphabetic() => {
+            format!("names have no `{letter}` in CEL: write data[\"…\"] for such a field")
+        }
         other => format!("unexpected character `{}`", other.escape_debug()),
     }
 }

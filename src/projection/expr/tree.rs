@@ -8,6 +8,36 @@ pub(super) struct Node {
     pub(super) syntax: Syntax,
 }
 
+impl Node {
+    /// Makes a path optional from its first step on, unless it says itself from where.
+    pub(super) fn make_optional(&mut self) {
+        let mut step = self;
+        loop {
+            match &mut step.syntax {
+                Syntax::Field { of, optional, .. } | Syntax::Index { of, optional, .. } => {
+                    if *optional {
+                        return;
+                    }
+                    if !of.has_optional_step() {
+                        *optional = true;
+                    }
+                    step = of;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn has_optional_step(&self) -> bool {
+        match &self.syntax {
+            Syntax::Field { of, optional, .. } | Syntax::Index { of, optional, .. } => {
+                *optional || of.has_optional_step()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a part is.
 #[derive(Debug)]
 pub(super) enum Syntax {

@@ -23,27 +23,21 @@ impl RowKey {
         if parts.len() != count {
             return Err(format!("has {} parts, not {count}", parts.len()));
         }
-        let mut text = String::with_capacity(16 * count);
-        let mut cast_parts = Vec::with_capacity(count);
-        for (at, (part, column)) in parts.into_iter().zip(schema.key_columns()).enumerate() {
-            let name = &column.name;
-            let part = part
-                .cast(column.ty)
-                .map_err(|reason| format!("column {name} {reason}"))?;
-            let canonical = part
-                .canonical()
-                .ok_or_else(|| format!("column {name} is null"))?;
-            if at > 0 {
-                text.push(',');
-            }
-            encode(&mut text, &canonical);
-            drop(canonical);
-            cast_parts.push(part);
-        }
-        Ok(Self {
-            parts: cast_parts.into(),
-            text: text.into(),
-        })
+        let parts = parts
+            .into_iter()
+            .zip(schema.key_columns())
+            .map(|(part, column)| match part.cast(column.ty) {
+                Ok(Value::Null) => Err(format!("column {} is null", column.name)),
+                Ok(part) => Ok(part),
+                Err(reason) => Err(format!("column {} {reason}", column.name)),
+            })
+            .collect::<Result<Box<[Value]>, String>>()?;
+        let text = match &*parts {
+            // Most keys are one plain text, which is its own canonical text.
+            [Value::Text(text)] if text.bytes().all(is_unreserved) => text.clone(),
+            _ => joined(&parts).into(),
+        };
+        Ok(Self { parts, text })
     }
 
     /// Reads the canonical text, as it stands in an HTTP path or in a Redis key: it is split at
@@ -84,9 +78,24 @@ impl RowKey {
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn joined(parts: &[Value]) -> String {
+    let mut text = String::with_capacity(24 * parts.len());
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        encode(&mut text, &part.canonical().unwrap_or_default());
+    }
+    text
+}
+
 fn encode(out: &mut String, text: &str) {
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        if is_unreserved(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');

@@ -74,3 +74,6 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

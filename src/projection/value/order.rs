@@ -55,11 +55,11 @@ impl Value {
                 let bits = (*number + 0.0).to_bits();
                 let sign = 1 << 63;
                 let ordered = if bits & sign == 0 { bits | sign } else { !bits };
-                format!("{ordered:016x}")
+                hex(ordered, 16)
             }
             Self::Bool(truth) => u8::from(*truth).to_string(),
-            Self::Time(micros) => format!("{:016x}", micros.cast_unsigned() ^ (1 << 63)),
-            Self::Date(days) => format!("{:08x}", days.cast_unsigned() ^ (1 << 31)),
+            Self::Time(micros) => hex(micros.cast_unsigned() ^ (1 << 63), 16),
+            Self::Date(days) => hex(u64::from(days.cast_unsigned() ^ (1 << 31)), 8),
             Self::Uuid(id) => id.simple().to_string(),
             // A terminator below every escaped character keeps a list before its continuations.
             Self::TextArray(texts) => texts.iter().map(|text| escaped(text) + "!").collect(),
@@ -89,22 +89,35 @@ fn escaped(text: &str) -> String {
 /// Bytes up to `"` begin with `"`, those from `~` with `~`; so everything stays in order, and
 /// `!` and the space are free to end a text.
 fn escape(out: &mut String, text: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
+    let is_plain = |byte: u8| (b'#'..=b'}').contains(&byte);
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+        return;
+    }
     for byte in text.bytes() {
-        let lead = match byte {
-            0..=b'"' => '"',
-            b'~'.. => '~',
-            _ => {
-                out.push(char::from(byte));
-                continue;
-            }
-        };
-        out.push(lead);
-        for nibble in [byte >> 4, byte & 15] {
-            out.extend(HEX.get(usize::from(nibble)));
+        if is_plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push(if byte <= b'"' { '"' } else { '~' });
+            push_hex(out, u64::from(byte), 2);
         }
+    }
+}
+
+/// The last `width` hexadecimal digits of `number`, with room for an event id behind them.
+fn hex(number: u64, width: u32) -> String {
+    let mut text = String::with_capacity(64);
+    push_hex(&mut text, number, width);
+    text
+}
+
+fn push_hex(out: &mut String, number: u64, width: u32) {
+    for place in (0..width).rev() {
+        let digit = (number >> (4 * place)) as u8 & 15;
+        out.push(char::from(match digit {
+            0..=9 => b'0' + digit,
+            _ => b'a' + (digit - 10),
+        }));
     }
 }
 

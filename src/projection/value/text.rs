@@ -24,7 +24,7 @@ impl Value {
     }
 
     /// The value as JSON: numerics, times, dates and UUIDs are strings, integers and doubles
-    /// numbers, JSON itself.
+    /// numbers, JSON itself (of its numbers the value; see [`Value::json_text`] for their text).
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
@@ -36,6 +36,23 @@ impl Value {
             Self::TextArray(texts) => texts.iter().map(|text| Json::from(&**text)).collect(),
             Self::Text(_) | Self::Numeric(_) | Self::Time(_) | Self::Date(_) | Self::Uuid(_) => {
                 Json::from(self.canonical().unwrap_or_default())
+            }
+        }
+    }
+
+    /// [`Value::to_json`] as compact JSON text, without building a tree: numbers within `jsonb`
+    /// stay exactly as they were written.
+    pub fn json_text(&self) -> Cow<'_, str> {
+        match (self, self.canonical()) {
+            (_, None) => Cow::Borrowed("null"),
+            (
+                Self::Int(_) | Self::Double(_) | Self::Bool(_) | Self::Json(_) | Self::TextArray(_),
+                Some(text),
+            ) => text,
+            (_, Some(text)) => {
+                let mut json = String::with_capacity(text.len() + 2);
+                write_string(&mut json, &text);
+                Cow::Owned(json)
             }
         }
     }

@@ -1,21 +1,21 @@
 //! Whether Kafka can be reached, as far as the clients noticed.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use rdkafka::error::RDKafkaErrorCode;
 
 /// Since when something is wrong, and what. A broker that is away is no error of a stream, which just
 /// waits; it is told here (I14). Any answer of a broker clears it.
 #[derive(Default)]
-pub(super) struct Health(Mutex<Option<(String, Instant)>>);
+pub(super) struct Health(Mutex<Option<(String, SystemTime)>>);
 
 impl Health {
     /// A broker answered.
     pub(super) fn answered(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((reason, since)) = state.take() {
-            let seconds = since.elapsed().as_secs();
+            let seconds = since.elapsed().map_or(0, |gone| gone.as_secs());
             tracing::info!(reason, seconds, "kafka answers again");
         }
     }
@@ -28,13 +28,13 @@ impl Health {
             Some((known, _)) => reason.clone_into(known),
             None => {
                 tracing::warn!(reason, "kafka does not answer");
-                *state = Some((reason.to_owned(), Instant::now()));
+                *state = Some((reason.to_owned(), SystemTime::now()));
             }
         }
     }
 
     /// What is wrong, and since when; `None` when the last that was heard was good.
-    pub(super) fn report(&self) -> Option<(String, Instant)> {
+    pub(super) fn report(&self) -> Option<(String, SystemTime)> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -109,18 +109,24 @@ impl Shared {
     }
 
     fn gained(&self, partitions: Vec<TopicPartition>) {
+        if partitions.is_empty() {
+            return;
+        }
         let new = |partition: &TopicPartition| (partition.clone(), Ownership::default());
         self.lock().assigned.extend(partitions.iter().map(new));
         self.tell(MemberEvent::Assigned(partitions));
     }
 
-    fn gave_up(&self, partitions: Vec<TopicPartition>, lost: bool) {
-        let mut state = self.lock();
-        for partition in &partitions {
-            state.assigned.remove(partition);
-            state.hints.remove(partition);
+    fn gave_up(&self, mut partitions: Vec<TopicPartition>, lost: bool) {
+        {
+            let mut state = self.lock();
+            // What was lost with a failed client is given up again when that is closed.
+            partitions.retain(|partition| state.assigned.remove(partition).is_some());
+            state.hints.retain(|hinted, _| !partitions.contains(hinted));
         }
-        drop(state);
+        if partitions.is_empty() {
+            return;
+        }
         self.tell(if lost {
             MemberEvent::Lost(partitions)
         } else {
@@ -399,7 +405,10 @@ impl Run {
             std::mem::forget(consumer);
             return;
         }
-        // A proof under way holds the client for as long as its commit takes; then it closes there.
+        // A proof under way still holds the client. Closing blocks, so it must happen on this thread.
+        while Arc::strong_count(&consumer) > 1 {
+            thread::sleep(Duration::from_millis(1));
+        }
         drop(consumer);
         self.lose_all();
     }

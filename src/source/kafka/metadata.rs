@@ -65,8 +65,8 @@ impl Metadata {
     /// All topics but Kafka's own, in name order.
     pub(super) async fn topics(&self) -> Result<Vec<TopicInfo>> {
         let client = Arc::clone(&self.client);
-        let listed = self.ask("list topics", move || list(&client)).await?;
-        let compacted = self.compaction_of(&listed).await?;
+        let (broker, listed) = self.ask("list topics", move || list(&client)).await?;
+        let compacted = self.compaction_of(broker, &listed).await?;
         let mut topics: Vec<TopicInfo> = listed
             .into_iter()
             .zip(compacted)
@@ -126,19 +126,19 @@ impl Metadata {
     }
 
     /// Whether each topic is compacted, from memory where that is fresh.
-    async fn compaction_of(&self, topics: &[Described]) -> Result<Vec<bool>> {
+    async fn compaction_of(&self, broker: i32, topics: &[Described]) -> Result<Vec<bool>> {
         let unknown: Vec<&Described> = {
             let known = self.known_compaction();
             let fresh = |topic: &&Described| {
                 let known = known.get(&key(topic));
-                !known.is_some_and(|known| known.asked.elapsed() < COMPACTION_FRESH)
+                known.is_none_or(|known| known.asked.elapsed() >= COMPACTION_FRESH)
             };
             topics.iter().filter(fresh).collect()
         };
         let asked = if unknown.is_empty() {
             Vec::new()
         } else {
-            self.describe_configs(&unknown).await?
+            self.describe_configs(broker, &unknown).await?
         };
         let policies: HashMap<&str, bool> = asked.iter().filter_map(policy).collect();
         let now = Instant::now();
@@ -160,12 +160,18 @@ impl Metadata {
     }
 
     /// The configurations of `topics`, without those that may not be seen.
-    async fn describe_configs(&self, topics: &[&Described]) -> Result<Vec<ConfigResource>> {
+    async fn describe_configs(
+        &self,
+        broker: i32,
+        topics: &[&Described],
+    ) -> Result<Vec<ConfigResource>> {
         let specifiers: Vec<ResourceSpecifier<'_>> = topics
             .iter()
             .map(|topic| ResourceSpecifier::Topic(&topic.name))
             .collect();
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let options = AdminOptions::new()
+            .request_timeout(Some(TIMEOUT))
+            .broker_id(broker);
         let answer = match self.admin.describe_configs(&specifiers, &options).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -225,8 +231,8 @@ fn watermarks(client: &Client, of: &TopicPartition) -> Result<(i64, i64), RDKafk
         .map_err(|error| code_of(&error))
 }
 
-/// All readable topics. Blocks.
-fn list(client: &Client) -> Result<Vec<Described>, RDKafkaErrorCode> {
+/// All readable topics, and the broker that told. Blocks.
+fn list(client: &Client) -> Result<(i32, Vec<Described>), RDKafkaErrorCode> {
     let metadata = client
         .consumer()
         .fetch_metadata(None, TIMEOUT)
@@ -244,18 +250,19 @@ fn list(client: &Client) -> Result<Vec<Described>, RDKafkaErrorCode> {
             internal: false,
         })
         .collect();
+    let broker = metadata.orig_broker_id();
     if topics.is_empty() {
-        return Ok(topics);
+        return Ok((broker, topics));
     }
     let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    match native::describe_topics(client, &names, TIMEOUT) {
+    match native::describe_topics(client, broker, &names, TIMEOUT) {
         // Number of partitions and id come from one answer: they belong to the same incarnation.
         Ok(described) => topics = described,
         Err(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion) => {}
         Err(code) => return Err(code),
     }
     topics.retain(|topic| !topic.internal && topic.partitions > 0);
-    Ok(topics)
+    Ok((broker, topics))
 }
 
 /// Kafka's own topics: brokers mark some as internal, and all begin like this.

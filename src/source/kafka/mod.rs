@@ -26,7 +26,7 @@ mod settings;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -66,14 +66,6 @@ impl KafkaSource {
             health,
         })
     }
-
-    /// Why Kafka cannot be reached, and since when; `None` when the last that any client heard was good.
-    ///
-    /// librdkafka tells when brokers go away but not when they are back, so this is cleared by the next
-    /// answer: a chunk, a proof, [`EventSource::topics`] or [`EventSource::bounds`]. Who shows it asks one of these now and then.
-    pub fn health(&self) -> Option<(String, Instant)> {
-        self.health.report()
-    }
 }
 
 #[async_trait]
@@ -90,6 +82,12 @@ impl EventSource for KafkaSource {
         let settings = Arc::clone(&self.settings);
         let (member, events) = KafkaMember::join(settings, Arc::clone(&self.health))?;
         Ok((Arc::new(member), events))
+    }
+
+    /// librdkafka tells when brokers go away but not when they are back, so this is cleared by the next
+    /// answer: a chunk, a proof, [`EventSource::topics`] or [`EventSource::bounds`].
+    fn health(&self) -> Option<(String, SystemTime)> {
+        self.health.report()
     }
 
     async fn reader(&self, role: ReaderRole, partitions: usize) -> Result<Arc<dyn Reader>> {

@@ -298,9 +298,10 @@ pub(super) struct Described {
     pub(super) internal: bool,
 }
 
-/// Asks the broker for the ids of topics. Topics that it refuses to describe are left out. Blocks up to `timeout`.
+/// Asks one broker for the ids of topics. Topics that it refuses to describe are left out. Blocks up to `timeout`.
 pub(super) fn describe_topics(
     client: &Client,
+    broker: i32,
     names: &[&str],
     timeout: Duration,
 ) -> Result<Vec<Described>, RDKafkaErrorCode> {
@@ -321,6 +322,13 @@ pub(super) fn describe_topics(
         rd::rd_kafka_AdminOptions_set_request_timeout(
             options,
             timeout_ms,
+            error_text.as_mut_ptr(),
+            error_text.len(),
+        );
+        // Any broker can answer; without this, librdkafka waits for the controller.
+        rd::rd_kafka_AdminOptions_set_broker(
+            options,
+            broker,
             error_text.as_mut_ptr(),
             error_text.len(),
         );

@@ -74,8 +74,19 @@ impl Control for MemoryControl {
                 definition: definition.into(),
                 hash: hash.into(),
                 intent: 1,
+                published: Vec::new(),
             });
         Ok(record.clone())
+    }
+
+    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
+        let mut held = self.held.lock().await;
+        for record in held.generations.values_mut().filter(|record| record.build == build) {
+            if !record.published.contains(&store) {
+                record.published.push(store);
+            }
+        }
+        Ok(())
     }
 
     async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>> {

@@ -1,0 +1,269 @@
+//! The reconciler: from the control tables to this instance's pipelines, one step a second.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::catalog::{Catalog, Change, Entry};
+use super::ensure::{Ensurer, Wanted};
+use super::topics::{self, ReadTopic, ReadTopics};
+use crate::fault::Result;
+use crate::pipeline::{Board, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
+use crate::position::{Position, TopicPartition};
+use crate::projection::{Definition, Registry, StoreKind};
+use crate::source::{EventSource, TopicInfo};
+use crate::store::ViewStore;
+use crate::store::control::{Control, Decision, GenerationRecord, State, TopicRecord};
+
+/// How often the broker is asked which topics there are.
+const TOPICS_PERIOD: Duration = Duration::from_secs(5);
+
+/// What a reconciler works with.
+pub struct Settings {
+    /// The control tables.
+    pub control: Arc<dyn Control>,
+    /// The log.
+    pub source: Arc<dyn EventSource>,
+    /// The stores that this instance is connected to.
+    pub stores: BTreeMap<StoreKind, Arc<dyn ViewStore>>,
+    /// The definitions that this instance proposes.
+    pub proposed: Vec<Definition>,
+    /// Rust projections that this binary brings along, in all their versions.
+    pub registry: Registry,
+    /// Where tracks show what they do.
+    pub board: Board,
+}
+
+/// Derives this instance's pipelines from the control tables.
+pub struct Reconciler {
+    settings: Settings,
+    ensurer: Ensurer,
+    definitions: HashMap<Uuid, std::result::Result<Definition, String>>,
+    topics: Vec<TopicInfo>,
+    topics_at: Option<Instant>,
+    recorded: HashMap<(Uuid, Arc<str>), TopicRecord>,
+}
+
+impl Reconciler {
+    /// A reconciler that has not looked at anything yet.
+    pub fn new(settings: Settings) -> Self {
+        let ensurer = Ensurer::new(Arc::clone(&settings.control), Arc::clone(&settings.source));
+        Self {
+            settings,
+            ensurer,
+            definitions: HashMap::new(),
+            topics: Vec::new(),
+            topics_at: None,
+            recorded: HashMap::new(),
+        }
+    }
+
+    /// Looks at the control tables once and answers what they say, with the pipelines that follow.
+    pub async fn step(&mut self) -> Result<(Catalog, Vec<PipelineSpec>)> {
+        self.look_for_topics().await?;
+        let records = self.propose().await?;
+        let decisions = self.settings.control.decisions().await?;
+        let mut catalog = Catalog::default();
+        let mut pipelines = Vec::new();
+        for record in records {
+            let definition = self.definition_of(&record);
+            let topics = match &definition {
+                Ok(definition) => self.topics_of(&record, definition).await?,
+                Err(_) => ReadTopics::new(),
+            };
+            let change = self.change_of(&record);
+            let entry = Entry { record, definition, change, topics };
+            for (store, state) in &entry.record.stores {
+                pipelines.extend(self.pipeline(&entry, *store, *state, &decisions));
+            }
+            catalog.entries.push(entry);
+        }
+        Ok((catalog, pipelines))
+    }
+
+    /// What the control tables say, for an instance that only answers queries: it proposes
+    /// nothing, creates nothing, and asks no broker.
+    pub async fn look(&mut self) -> Result<Catalog> {
+        let mut catalog = Catalog::default();
+        for record in self.settings.control.generations().await? {
+            let definition = self.definition_of(&record);
+            let change = self.change_of(&record);
+            catalog.entries.push(Entry { record, definition, change, topics: ReadTopics::new() });
+        }
+        Ok(catalog)
+    }
+
+    async fn look_for_topics(&mut self) -> Result<()> {
+        if self.topics_at.is_none_or(|at| at.elapsed() >= TOPICS_PERIOD) {
+            self.topics = self.settings.source.topics().await?;
+            self.topics_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Records the first generation of every proposed projection that has none.
+    async fn propose(&self) -> Result<Vec<GenerationRecord>> {
+        let control = &self.settings.control;
+        let mut records = control.generations().await?;
+        for definition in &self.settings.proposed {
+            if records.iter().any(|record| record.projection == definition.name) {
+                continue;
+            }
+            let stores = definition.plan.stores();
+            let record =
+                control.create_first(&definition.name, stores, &definition.text, &definition.hash).await?;
+            tracing::info!(projection = %definition.name, build = %record.build, "first generation recorded");
+            records.push(record);
+        }
+        records.sort_by(|a, b| (&a.projection, a.number).cmp(&(&b.projection, b.number)));
+        Ok(records)
+    }
+
+    /// The definition that a generation runs: its own text, or the Rust projection of its hash.
+    fn definition_of(&mut self, record: &GenerationRecord) -> std::result::Result<Definition, String> {
+        let settings = &self.settings;
+        self.definitions
+            .entry(record.build)
+            .or_insert_with(|| {
+                let rust = settings.registry.all().iter().map(|plan| Definition::of(Arc::clone(plan)));
+                if let Some(found) = rust.into_iter().find(|definition| definition.hash == record.hash) {
+                    return Ok(found);
+                }
+                let file = format!("generation {} of {}", record.number, record.projection);
+                Definition::parse(&record.projection, &file, &record.definition).map_err(|problems| {
+                    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    format!(
+                        "this instance cannot run it (a Rust projection of another version, or written for \
+                         another release): {}",
+                        problems.join("; ")
+                    )
+                })
+            })
+            .clone()
+    }
+
+    fn change_of(&self, record: &GenerationRecord) -> Change {
+        match self.settings.proposed.iter().find(|proposed| proposed.name == record.projection) {
+            Some(proposed) if proposed.hash == record.hash => Change::Unchanged,
+            Some(_) => Change::Changed,
+            None => Change::Orphaned,
+        }
+    }
+
+    async fn topics_of(&mut self, record: &GenerationRecord, definition: &Definition) -> Result<ReadTopics> {
+        let mut read = ReadTopics::new();
+        let selected: Vec<TopicInfo> =
+            topics::selected(&*definition.plan, &self.topics).into_iter().cloned().collect();
+        for topic in selected {
+            let recorded = self.record_topic(record.build, &topic).await?;
+            let refusal = topics::refusal(&*definition.plan, &topic, &recorded, definition.accept_compacted);
+            let usage = TopicUse { id: recorded.id, refusal };
+            read.insert(Arc::clone(&topic.name), ReadTopic { usage, partitions: topic.partitions });
+        }
+        Ok(read)
+    }
+
+    /// What is recorded of a topic for a build; recorded now, with the log's beginning, where nothing is.
+    async fn record_topic(&mut self, build: Uuid, topic: &TopicInfo) -> Result<TopicRecord> {
+        let name = (build, Arc::clone(&topic.name));
+        if let Some(recorded) = self.recorded.get(&name) {
+            return Ok(recorded.clone());
+        }
+        let known = self.settings.control.topics(build).await?;
+        let recorded = match known.into_iter().find(|recorded| recorded.topic == topic.name) {
+            Some(recorded) => recorded,
+            None => {
+                let starts = self.beginnings(topic).await?;
+                let proposed = TopicRecord { topic: Arc::clone(&topic.name), id: topic.id.clone(), starts };
+                self.settings.control.add_topic(build, &proposed).await?
+            }
+        };
+        self.recorded.insert(name, recorded.clone());
+        Ok(recorded)
+    }
+
+    async fn beginnings(&self, topic: &TopicInfo) -> Result<Vec<(i32, Position)>> {
+        let mut starts = Vec::new();
+        for partition in 0..topic.partitions {
+            let bounds =
+                self.settings.source.bounds(&TopicPartition::new(Arc::clone(&topic.name), partition)).await?;
+            starts.push((partition, bounds.low));
+        }
+        Ok(starts)
+    }
+
+    fn pipeline(
+        &self,
+        entry: &Entry,
+        kind: StoreKind,
+        state: State,
+        decisions: &[Decision],
+    ) -> Option<PipelineSpec> {
+        let definition = entry.definition.as_ref().ok()?;
+        let generation = entry.generation()?;
+        let store = Arc::clone(self.settings.stores.get(&kind)?);
+        let role = match state {
+            State::Live => Role::Live,
+            State::Building => Role::Building,
+            State::Standby => Role::Standby,
+            State::Retired | State::Failed | State::Cancelled => return None,
+        };
+        let key = PipelineKey { build: generation.build, store: kind };
+        self.look_for_absence(key);
+        self.ensurer.advance(Wanted {
+            generation: generation.clone(),
+            store: Arc::clone(&store),
+            starts: self.starts(entry),
+            published: entry.record.published.contains(&kind),
+            intent: entry.record.intent,
+        });
+        let topics: BTreeMap<Arc<str>, TopicUse> =
+            entry.topics.iter().map(|(name, topic)| (Arc::clone(name), topic.usage.clone())).collect();
+        Some(PipelineSpec {
+            key,
+            generation,
+            plan: Arc::clone(&definition.plan),
+            store,
+            role,
+            skips: Arc::new(skips(entry, decisions)),
+            topics,
+            created: self.ensurer.is_created(key),
+        })
+    }
+
+    fn look_for_absence(&self, key: PipelineKey) {
+        let absent = |stall: &crate::pipeline::Stall| stall.reason == Reason::GenerationAbsent;
+        let tracks = self.settings.board.tracks();
+        if tracks.iter().any(|((of, _), status)| *of == key && status.stall.as_ref().is_some_and(absent)) {
+            self.ensurer.absent(key);
+        }
+    }
+
+    fn starts(&self, entry: &Entry) -> Vec<(TopicPartition, Position)> {
+        let mut starts = Vec::new();
+        for topic in entry.topics.keys() {
+            let Some(recorded) = self.recorded.get(&(entry.record.build, Arc::clone(topic))) else { continue };
+            starts.extend(
+                recorded.starts.iter().map(|(partition, at)| {
+                    (TopicPartition::new(Arc::clone(topic), *partition), *at)
+                }),
+            );
+        }
+        starts
+    }
+}
+
+/// The records that a generation steps over by decision: those of the topics it knows, by identity.
+fn skips(entry: &Entry, decisions: &[Decision]) -> HashSet<(TopicPartition, i64)> {
+    decisions
+        .iter()
+        .filter(|decision| decision.projection == entry.record.projection)
+        .filter(|decision| {
+            let topic = entry.topics.get(&decision.record.partition.topic);
+            topic.is_some_and(|topic| topic.usage.id == decision.topic_id)
+        })
+        .map(|decision| (decision.record.partition.clone(), decision.record.offset))
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! Writing one batch: one atomic step in the store, asked again while its outcome is unknown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::batch::{Counts, Culprit, CutBatch, Rules, Segment, fold_onto};
+use super::spec::PipelineSpec;
+use crate::fault::{Fault, FaultKind, Result};
+use crate::position::{RecordName, TopicPartition};
+use crate::store::{Batch, Move, Outcome, Verdict};
+use crate::telemetry;
+
+/// How long a store may fail before its lane gives up, drops what it holds and claims again later.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A batch on its way.
+pub(super) struct Commit {
+    spec: Arc<PipelineSpec>,
+    rules: Arc<Rules>,
+    segments: Vec<Segment>,
+    batch: Batch,
+    keys: Vec<crate::projection::RowKey>,
+    events: usize,
+    last_event: Option<RecordName>,
+    counts: Counts,
+}
+
+/// What became of it.
+pub(super) enum Written {
+    Applied(Counts),
+    Refused(Vec<Verdict>),
+    /// A handler that reads rows failed at this event; nothing was written.
+    Stopped(Culprit),
+}
+
+impl Commit {
+    pub(super) fn new(spec: Arc<PipelineSpec>, rules: Arc<Rules>, cut: CutBatch) -> Self {
+        Self {
+            spec,
+            rules,
+            segments: cut.segments,
+            batch: Batch { moves: cut.moves, rows: cut.rows },
+            keys: cut.keys,
+            events: cut.events,
+            last_event: cut.last_event,
+            counts: cut.counts,
+        }
+    }
+
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub(super) fn moves(&self) -> &[Move] {
+        &self.batch.moves
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.events
+    }
+
+    pub(super) fn last_event(&self) -> Option<&RecordName> {
+        self.last_event.as_ref()
+    }
+
+    pub(super) fn touches(&self, partition: &TopicPartition) -> bool {
+        self.batch.moves.iter().any(|wanted| wanted.partition == *partition)
+    }
+}
+
+/// Writes the batch. Transient failures are repeated for [`PATIENCE`] with the same batch: a
+/// store that applied it although its answer was lost says so then.
+pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
+    let metrics = telemetry::metrics();
+    let store = commit.spec.key.store.as_str();
+    let started = Instant::now();
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
+    loop {
+        let asked = Instant::now();
+        let written = attempt(&commit).await;
+        let result = match &written {
+            Ok(_) => "ok",
+            Err(fault) => fault.kind.as_str(),
+        };
+        metrics.store_operations.with_label_values(&[store, "apply", result]).inc();
+        metrics
+            .store_operation_duration
+            .with_label_values(&[store, "apply"])
+            .observe(asked.elapsed().as_secs_f64());
+        match written {
+            Err(fault) if fault.kind == FaultKind::Transient && started.elapsed() < PATIENCE => {
+                metrics
+                    .retries
+                    .with_label_values(&[&*commit.spec.generation.projection, store, fault.kind.as_str()])
+                    .inc();
+                tokio::time::sleep(backoff.next()).await;
+            }
+            other => {
+                metrics
+                    .batch_apply_duration
+                    .with_label_values(&[
+                        &*commit.spec.generation.projection,
+                        store,
+                        commit.spec.role.as_str(),
+                    ])
+                    .observe(started.elapsed().as_secs_f64());
+                return other;
+            }
+        }
+    }
+}
+
+async fn attempt(commit: &Commit) -> Result<Written> {
+    let (store, generation) = (&commit.spec.store, &commit.spec.generation);
+    if commit.events == 0 {
+        let verdicts = store.advance(generation, &commit.batch.moves).await?;
+        return match () {
+            () if verdicts.iter().all(|verdict| *verdict == Verdict::Applied) => {
+                Ok(Written::Applied(commit.counts.clone()))
+            }
+            () if verdicts.contains(&Verdict::NotApplied) => {
+                Err(Fault::transient("cursors are locked by another session"))
+            }
+            () => Ok(Written::Refused(verdicts)),
+        };
+    }
+    if commit.rules.plan.reads_rows() {
+        return attempt_reading(commit).await;
+    }
+    Ok(match store.apply(generation, &commit.batch).await? {
+        Outcome::Applied => Written::Applied(commit.counts.clone()),
+        Outcome::Refused(verdicts) => Written::Refused(verdicts),
+    })
+}
+
+async fn attempt_reading(commit: &Commit) -> Result<Written> {
+    let counts = Mutex::new(Counts::default());
+    let stopped: Mutex<Option<Culprit>> = Mutex::new(None);
+    let fold = |rows: &[(crate::projection::RowKey, Option<crate::projection::Row>)]| match fold_onto(
+        &commit.segments,
+        &commit.rules,
+        rows,
+    ) {
+        Ok((deltas, counted)) => {
+            *counts.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+            Ok(deltas)
+        }
+        Err(culprit) => {
+            let fault = culprit.fault.clone();
+            *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(culprit);
+            Err(fault)
+        }
+    };
+    let (store, generation) = (&commit.spec.store, &commit.spec.generation);
+    let outcome = store.apply_reading(generation, &commit.batch.moves, &commit.keys, &fold).await;
+    if let (Err(_), Some(culprit)) = (&outcome, stopped.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+        return Ok(Written::Stopped(culprit));
+    }
+    Ok(match outcome? {
+        Outcome::Applied => Written::Applied(counts.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Outcome::Refused(verdicts) => Written::Refused(verdicts),
+    })
+}
+

@@ -1,0 +1,179 @@
+//! What a pipeline is, and the messages between its parts.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
+
+use super::budget::HeldChunk;
+use super::stall::{Reason, Stall};
+use crate::fault::Fault;
+use crate::position::{Position, RecordName, TopicPartition};
+use crate::projection::{Projection, StoreKind};
+use crate::store::{Generation, ViewStore};
+
+/// Names one pipeline: one generation in one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PipelineKey {
+    /// The generation's identity.
+    pub build: Uuid,
+    /// The store.
+    pub store: StoreKind,
+}
+
+/// What a generation is to its readers. It changes pacing and labels, never correctness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Readers see it.
+    Live,
+    /// It is being filled beside the live one.
+    Building,
+    /// It was live and is still fed.
+    Standby,
+}
+
+impl Role {
+    /// The role as a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Building => "building",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+/// How a pipeline reads one topic.
+#[derive(Clone, Debug)]
+pub struct TopicUse {
+    /// The broker's identity of the topic, to which positions and decisions belong.
+    pub id: String,
+    /// Why the topic must not be read, if so.
+    pub refusal: Option<Stall>,
+}
+
+/// What feeds one generation in one store.
+#[derive(Clone)]
+pub struct PipelineSpec {
+    /// Its name.
+    pub key: PipelineKey,
+    /// The generation as the store knows it.
+    pub generation: Generation,
+    /// What folds events.
+    pub plan: Arc<dyn Projection>,
+    /// Where rows go.
+    pub store: Arc<dyn ViewStore>,
+    /// What the generation is to readers.
+    pub role: Role,
+    /// The topics it reads.
+    pub topics: BTreeMap<Arc<str>, TopicUse>,
+    /// Records that an operator decided to step over.
+    pub skips: Arc<HashSet<(TopicPartition, i64)>>,
+    /// Whether the generation is in its store: claims wait until then.
+    pub created: bool,
+}
+
+impl std::fmt::Debug for PipelineSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}", self.generation, self.key.store)
+    }
+}
+
+/// How large batches may become, and how long they may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most row deltas in one batch.
+    pub batch_rows: usize,
+    /// The most bytes of events in one batch.
+    pub batch_bytes: usize,
+    /// The longest that a batch waits for more while the store is idle; 0 commits at once.
+    pub batch_age: Duration,
+    /// How many lanes a pipeline has.
+    pub lanes: usize,
+}
+
+/// To a lane, from feeders and the engine.
+pub(super) enum LaneInput {
+    /// A track begins at `position`.
+    Open(LaneTrack),
+    /// The next chunk of a track, from `from` on.
+    Chunk { partition: TopicPartition, claim: Uuid, chunk: HeldChunk, from: Position },
+    /// A track ends; its unwritten part is dropped.
+    Close { partition: TopicPartition, claim: Uuid },
+    /// The set of records to step over changed.
+    Skips(Arc<HashSet<(TopicPartition, i64)>>),
+    /// Write what is folded, then stop.
+    Finish,
+}
+
+/// A track, as a lane knows it.
+#[derive(Clone)]
+pub(super) struct LaneTrack {
+    pub(super) partition: TopicPartition,
+    pub(super) claim: Uuid,
+    pub(super) feeder: UnboundedSender<FeederInput>,
+}
+
+/// To a partition's feeder, from lanes and the engine.
+pub(super) enum FeederInput {
+    /// A track begins.
+    Start(FeedTrack),
+    /// A track ends.
+    Stop { key: PipelineKey, claim: Uuid },
+    /// A lane is done with bytes of a track.
+    Credit { key: PipelineKey, claim: Uuid, bytes: usize },
+    /// Shares changed: the ring's and every track's, in bytes.
+    Shares(Shares),
+}
+
+/// How much a partition may hold, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Kept in the ring.
+    pub(super) ring: usize,
+    /// On its way through one track's lane.
+    pub(super) window: usize,
+    /// Read at once.
+    pub(super) chunk: usize,
+}
+
+/// A track, as a feeder knows it.
+pub(super) struct FeedTrack {
+    pub(super) key: PipelineKey,
+    pub(super) claim: Uuid,
+    pub(super) role: Role,
+    pub(super) position: Position,
+    pub(super) plan: Arc<dyn Projection>,
+    pub(super) lane: UnboundedSender<LaneInput>,
+}
+
+/// To the engine, from lanes, feeders and claim tasks.
+pub(super) enum Notice {
+    /// A track ended by itself.
+    Ended { key: PipelineKey, partition: TopicPartition, claim: Uuid, end: End },
+    /// A claim task finished.
+    Claimed { key: PipelineKey, partition: TopicPartition, claim: Uuid, result: Result<Position, End> },
+    /// The log's bounds as they were asked for.
+    Bounds { partition: TopicPartition, bounds: crate::source::Bounds },
+}
+
+/// Why a track ended or could not start. A track starts (again) only through a claim.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// Somebody else owns the partition.
+    Fenced,
+    /// The generation is not in the store.
+    Gone,
+    /// The store holds another position than ours.
+    Moved(String),
+    /// The store or the broker cannot be asked.
+    Away(Reason, Fault),
+    /// This record cannot be processed.
+    Poison { record: RecordName, fault: Fault },
+    /// The log does not hold what comes next.
+    Log(Stall),
+    /// The pipeline cannot work as it is configured, or has a bug.
+    Broken(Fault),
+}

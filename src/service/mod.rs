@@ -1,0 +1,223 @@
+//! The composition root: from a configuration to a running service.
+//!
+//! Nothing here waits for a server at start: whatever is away is named in `/readyz`, status and
+//! logs, and tried again until it is there (I14).
+
+mod backend;
+mod envelopes;
+mod facts;
+mod parts;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::backend::ServiceBackend;
+use self::facts::Facts;
+use self::parts::Connections;
+use crate::api::{self, Backend, Server};
+use crate::config::{Config, Role};
+use crate::fault::Fault;
+use crate::generation::{Reconciler, Settings};
+use crate::pipeline::{Board, Budget, Engine, Limits, Parts};
+use crate::projection::{Definition, Registry};
+use crate::telemetry;
+
+/// How often desired state is looked at and this instance's report is written.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The most that one look at the control tables may take before it is given up and repeated.
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
+/// A loop that did not come around for this long is dead (liveness).
+const LOOP_BOUND: Duration = Duration::from_secs(60);
+/// Records up to a mebibyte per partition are expected to be under way when queues are sized.
+const SIZED_FOR_PARTITIONS: usize = 16;
+
+/// Runs until `shutdown`, then drains. Fails only for what waiting cannot heal: a wrong
+/// definition, an address that is taken.
+pub async fn run(
+    config: Config,
+    role: Role,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let proposed = proposed(&config, &registry)?;
+    let connections = Connections::open(&config)?;
+    let facts = Arc::new(Facts::new(parts::instance_name()));
+    let board = Board::new();
+    let backend: Arc<dyn Backend> =
+        Arc::new(ServiceBackend::new(connections.clone(), Arc::clone(&facts), board.clone()));
+    let servers = serve(&config, role, &backend, &shutdown).await?;
+    tracing::info!(instance = %facts.instance(), projections = proposed.len(), "viewfold starts");
+
+    let reconciler = Reconciler::new(Settings {
+        control: Arc::clone(&connections.control),
+        source: Arc::clone(&connections.source),
+        stores: connections.stores.clone(),
+        proposed,
+        registry,
+        board: board.clone(),
+    });
+    match role {
+        Role::All | Role::Worker => {
+            work(Worker { config: &config, connections: &connections, facts: &facts, board }, reconciler, &shutdown).await;
+        }
+        Role::Query => query(&connections, &facts, reconciler, &shutdown).await,
+    }
+    for server in servers {
+        let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    }
+    Ok(())
+}
+
+/// The definitions that this instance proposes: its files and, of every Rust projection, the
+/// newest version.
+fn proposed(config: &Config, registry: &Registry) -> anyhow::Result<Vec<Definition>> {
+    let mut proposed = Definition::read_dir(&config.projections).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", problems.join("\n"))
+    })?;
+    for plan in registry.all() {
+        let definition = Definition::of(Arc::clone(plan));
+        proposed.retain(|other| other.name != definition.name);
+        proposed.push(definition);
+    }
+    Ok(proposed)
+}
+
+async fn serve(
+    config: &Config,
+    role: Role,
+    backend: &Arc<dyn Backend>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
+    let mut servers = Vec::new();
+    let mut listeners =
+        vec![("admin.listen", &config.admin, api::admin(Arc::clone(backend), &config.admin.tokens))];
+    if role != Role::Worker {
+        listeners.push(("api.listen", &config.api, api::public(Arc::clone(backend), &config.api.tokens)));
+    }
+    for (name, listener, router) in listeners {
+        let server = Server::bind(name, listener.listen).await?;
+        tracing::info!(listener = name, address = %server.address(), "listening");
+        let shutdown = shutdown.clone();
+        servers.push(tokio::spawn(async move {
+            if let Err(fault) = server.serve(router, shutdown).await {
+                tracing::error!(%fault, "listener ended");
+            }
+        }));
+    }
+    Ok(servers)
+}
+
+/// What a worker works with.
+struct Worker<'w> {
+    config: &'w Config,
+    connections: &'w Connections,
+    facts: &'w Facts,
+    board: Board,
+}
+
+/// The worker's loop: prepare, then reconcile and report once a second, then drain.
+async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &CancellationToken) {
+    let Worker { config, connections, facts, board } = worker;
+    telemetry::loop_started("service", LOOP_BOUND);
+    let mut engine: Option<Engine> = None;
+    while !shutdown.is_cancelled() {
+        telemetry::heartbeat("service");
+        let step = async {
+            prepare(config, connections, facts, &board, &mut engine).await?;
+            let (catalog, pipelines) = reconciler.step().await?;
+            facts.set_catalog(catalog);
+            if let Some(engine) = &engine {
+                engine.set_pipelines(pipelines);
+            }
+            Ok::<(), Fault>(())
+        };
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => break,
+            outcome = tokio::time::timeout(STEP_TIMEOUT, step) => outcome,
+        };
+        facts.stepped(outcome.unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))));
+        if engine.as_ref().is_some_and(Engine::has_failed) {
+            tracing::error!("engine ended unexpectedly; starting it again");
+            engine = None;
+        }
+        facts.set_sources(connections.source.health(), connections.ping().await);
+        report::write(connections, facts, &board).await;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
+    let grace = config.pipeline.shutdown_grace;
+    tracing::info!(?grace, "draining");
+    if let Some(engine) = engine {
+        engine.finish(grace.mul_f64(0.8)).await;
+    }
+    let forgotten = connections.control.forget(facts.instance());
+    let _ = tokio::time::timeout(grace.mul_f64(0.1), forgotten).await;
+    telemetry::loop_ended("service");
+}
+
+/// What has to be done once, as soon as it can be: migrate the control schema, join the group.
+async fn prepare(
+    config: &Config,
+    connections: &Connections,
+    facts: &Facts,
+    board: &Board,
+    engine: &mut Option<Engine>,
+) -> Result<(), Fault> {
+    if !facts.is_migrated() {
+        connections.control.migrate().await?;
+        facts.migrated();
+    }
+    if engine.is_none() {
+        let parts = Parts {
+            source: Arc::clone(&connections.source),
+            envelopes: Arc::clone(&connections.envelopes),
+            // Half of the limit for what is decoded, half for what the client has fetched.
+            budget: Budget::new(config.pipeline.memory_limit / 2),
+            limits: Limits {
+                batch_rows: config.pipeline.batch_rows,
+                batch_bytes: config.pipeline.batch_bytes,
+                batch_age: config.pipeline.batch_age,
+                lanes: config.pipeline.lanes,
+            },
+            partitions: SIZED_FOR_PARTITIONS,
+            board: board.clone(),
+        };
+        telemetry::loop_started("engine", LOOP_BOUND);
+        *engine = Some(Engine::start(parts).await?);
+        facts.joined();
+    }
+    Ok(())
+}
+
+/// The query instance's loop: keeps the catalog up to date.
+async fn query(
+    connections: &Connections,
+    facts: &Facts,
+    mut reconciler: Reconciler,
+    shutdown: &CancellationToken,
+) {
+    telemetry::loop_started("service", LOOP_BOUND);
+    while !shutdown.is_cancelled() {
+        telemetry::heartbeat("service");
+        let step = async {
+            facts.set_catalog(reconciler.look().await?);
+            facts.migrated();
+            facts.joined();
+            Ok::<(), Fault>(())
+        };
+        let outcome = tokio::time::timeout(STEP_TIMEOUT, step).await;
+        facts.stepped(outcome.unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))));
+        facts.set_sources(None, connections.ping().await);
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
+    telemetry::loop_ended("service");
+}

@@ -1,0 +1,78 @@
+//! The concrete stores and sources. The only file that names them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::envelopes::TopicEnvelopes;
+use crate::config::Config;
+use crate::fault::Result;
+use crate::pipeline::Envelopes;
+use crate::projection::StoreKind;
+use crate::source::EventSource;
+use crate::source::kafka::{self, KafkaSource};
+use crate::store::control::Control;
+use crate::store::postgres::{self, PostgresStore};
+use crate::store::redis::{self, RedisStore};
+use crate::store::ViewStore;
+
+/// Connections to everything outside. None of them needs its server to be up.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) control: Arc<dyn Control>,
+    pub(super) source: Arc<dyn EventSource>,
+    pub(super) stores: BTreeMap<StoreKind, Arc<dyn ViewStore>>,
+    pub(super) envelopes: Arc<dyn Envelopes>,
+}
+
+impl Connections {
+    pub(super) fn open(config: &Config) -> Result<Self> {
+        let postgres = postgres::Settings {
+            url: config.postgres.url.clone(),
+            schema: config.postgres.schema.clone(),
+            views_schema: config.postgres.views_schema.clone(),
+            ..postgres::Settings::new(config.postgres.url.clone())
+        };
+        let store = PostgresStore::connect(&postgres)?;
+        let control = store.control();
+        let redis = RedisStore::connect(&redis::Settings {
+            url: config.redis.url.clone(),
+            prefix: config.redis.prefix.clone(),
+        })?;
+        let source = KafkaSource::new(kafka::Settings {
+            brokers: config.kafka.brokers.clone(),
+            group_id: config.kafka.group_id.clone(),
+            client_id: Some(config.kafka.client_id.clone()),
+            properties: properties(config),
+            // Half of the limit for what the client has fetched, half for what is decoded.
+            memory_limit_bytes: config.pipeline.memory_limit / 2,
+        })?;
+        let mut stores: BTreeMap<StoreKind, Arc<dyn ViewStore>> = BTreeMap::new();
+        stores.insert(StoreKind::Postgres, Arc::new(store));
+        stores.insert(StoreKind::Redis, Arc::new(redis));
+        let (control, source): (Arc<dyn Control>, Arc<dyn EventSource>) = (Arc::new(control), Arc::new(source));
+        let envelopes = TopicEnvelopes::new(config, Arc::clone(&control), Arc::clone(&source))?;
+        Ok(Self { control, source, stores, envelopes: Arc::new(envelopes) })
+    }
+
+    /// Whether each store answers.
+    pub(super) async fn ping(&self) -> Vec<(&'static str, Result<()>)> {
+        join_all(self.stores.iter().map(|(kind, store)| async { (kind.as_str(), store.ping().await) })).await
+    }
+}
+
+/// What goes to librdkafka as it is.
+fn properties(config: &Config) -> BTreeMap<String, String> {
+    let exposed = |(key, value): (&String, &SecretString)| (key.clone(), value.expose_secret().to_owned());
+    config.kafka.properties.iter().map(exposed).collect()
+}
+
+/// The host's name: what people know this instance by.
+pub(super) fn instance_name() -> String {
+    let host = hostname::get().ok().and_then(|name| name.into_string().ok());
+    let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "viewfold".to_owned());
+    // Two instances on one host need two names.
+    format!("{host}-{}", std::process::id())
+}

@@ -1,0 +1,144 @@
+//! The statements of one generation, made once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::names::{Names, quote};
+use super::shape::Shape;
+use super::upsert::{key_names, order_column, statement};
+use super::value::{self, sql_type};
+use crate::fault::{Fault, Result};
+use crate::projection::{Family, Row, RowDelta, Schema, Value};
+use crate::store::Generation;
+
+/// How many shapes of batches get a statement of their own before all others share a general
+/// one: each is prepared on every connection.
+const SHAPES: usize = 64;
+/// Parameters of the cursors' movement, which stands before every upsert.
+const MOVE_PARAMETERS: usize = 5;
+
+/// The statements of one generation.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) schema: Arc<Schema>,
+    /// Locks every key in order, and creates the missing ones with defaults.
+    pub(super) lock: Arc<str>,
+    /// Reads rows by key, each with whether this transaction created it.
+    pub(super) load: Arc<str>,
+    /// Reads rows by key.
+    pub(super) read: Arc<str>,
+    /// Deletes rows by key.
+    pub(super) delete: Arc<str>,
+    /// Moves the cursors, for batches without rows.
+    pub(super) moving: Arc<str>,
+    table: String,
+    upserts: Mutex<HashMap<Shape, Arc<str>>>,
+}
+
+impl Plan {
+    /// The statements for `generation`; `moving` moves the cursors and stands in a CTE.
+    pub(super) fn new(names: &Names, moving: Arc<str>, generation: &Generation) -> Self {
+        let schema = Arc::clone(&generation.schema);
+        let table = names.table(generation);
+        let (source, matches) = keys_as_source(&schema);
+        let columns = selected(&schema);
+        let select = |fresh: &str| {
+            format!("SELECT k.ord, {fresh}{columns} FROM {source} JOIN {table} AS t ON {matches}")
+        };
+        Self {
+            lock: statement(&schema, &Shape::locks(&schema), &table, 1).into(),
+            load: select("t.xmin = pg_current_xact_id()::xid, ").into(),
+            read: select("false, ").into(),
+            delete: format!("DELETE FROM {table} AS t USING {source} WHERE {matches}").into(),
+            upserts: Mutex::default(),
+            moving,
+            table,
+            schema,
+        }
+    }
+
+    /// The shape under which `rows` are written blindly, and its statement; none where the rows
+    /// have to be read first.
+    pub(super) fn upsert(&self, rows: &[RowDelta]) -> Option<(Shape, Arc<str>)> {
+        let shape = Shape::of(&self.schema, rows)?;
+        let mut known = self.upserts.lock().unwrap_or_else(PoisonError::into_inner);
+        let shape = if known.len() < SHAPES || known.contains_key(&shape) {
+            shape
+        } else {
+            shape.general(&self.schema)
+        };
+        let sql = known.entry(shape.clone()).or_insert_with(|| {
+            let upsert = statement(&self.schema, &shape, &self.table, MOVE_PARAMETERS + 1);
+            format!("WITH moved AS ({}) {upsert}", self.moving).into()
+        });
+        let sql = Arc::clone(sql);
+        Some((shape, sql))
+    }
+
+    /// The place of the key among those asked for, whether the row is new, and the row.
+    pub(super) fn decode(&self, row: &PgRow) -> Result<(usize, bool, Row)> {
+        let place: i64 = row.try_get(0)?;
+        let fresh: bool = row.try_get(1)?;
+        let mut values = Vec::with_capacity(self.schema.columns.len());
+        let mut orders = vec![None; self.schema.columns.len()];
+        for (index, column) in self.schema.columns.iter().enumerate() {
+            let text: Option<&str> = row.try_get(2 + index)?;
+            values.push(match text {
+                Some(text) => value::read(column.ty, text)?,
+                None => Value::Null,
+            });
+        }
+        let mut next = 2 + self.schema.columns.len();
+        for (column, order) in self.schema.columns.iter().zip(&mut orders) {
+            if column.family == Family::Latest {
+                let text: Option<&str> = row.try_get(next)?;
+                *order = text.map(Box::from);
+                next += 1;
+            }
+        }
+        let place = usize::try_from(place - 1)
+            .map_err(|_| Fault::bug("postgres: a row that was not asked for"))?;
+        Ok((place, fresh, Row { values, orders }))
+    }
+}
+
+/// `unnest` of the key parameters, numbered, and the condition that joins it to the table.
+fn keys_as_source(schema: &Schema) -> (String, String) {
+    let places: Vec<usize> = (0..schema.key.len()).collect();
+    let list = |item: &dyn Fn(usize) -> String| {
+        places
+            .iter()
+            .map(|&place| item(place))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let source = format!(
+        "unnest({}) WITH ORDINALITY AS k({}, ord)",
+        list(&|place| format!("${}::text[]", place + 1)),
+        list(&|place| format!("k{place}")),
+    );
+    let matches: Vec<String> = key_names(schema)
+        .iter()
+        .zip(schema.key_columns())
+        .enumerate()
+        .map(|(place, (name, column))| format!("t.{name} = k.k{place}::{}", sql_type(column.ty)))
+        .collect();
+    (source, matches.join(" AND "))
+}
+
+/// Every declared column, then the orders of the latest family, as texts.
+fn selected(schema: &Schema) -> String {
+    let declared = schema
+        .columns
+        .iter()
+        .map(|c| value::read_expression(c.ty, &format!("t.{}", quote(&c.name))));
+    let orders = schema
+        .columns
+        .iter()
+        .filter(|column| column.family == Family::Latest)
+        .map(|column| format!("t.{}", order_column(column)));
+    declared.chain(orders).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,652 @@
+//! The Postgres store and the control tables, against a real server.
+//!
+//! `VIEWFOLD_TEST_POSTGRES` is the URL of a database as a superuser. Every test creates a
+//! database of its own beside it, and drops it in the end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use uuid::Uuid;
+use viewfold::fault::{Fault, FaultKind};
+use viewfold::position::{Position, TopicPartition};
+use viewfold::projection::{
+    Cell, ColumnType, Decimal, Delta, RowDelta, RowKey, Schema, StoreKind, Value,
+};
+use viewfold::store::control::{Control, Decision, State, TopicRecord};
+use viewfold::store::postgres::{PostgresControl, PostgresStore, Settings};
+use viewfold::store::{Batch, Claimed, Generation, Move, Outcome, Verdict, ViewStore};
+
+use crate::store_contract;
+
+/// A database of its own.
+struct Place {
+    server: PgConnectOptions,
+    name: String,
+    url: String,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let base = std::env::var("VIEWFOLD_TEST_POSTGRES").expect(
+            "VIEWFOLD_TEST_POSTGRES is not set: the URL of a Postgres database, as a superuser",
+        );
+        let server: PgConnectOptions = base.parse().expect("VIEWFOLD_TEST_POSTGRES is no URL");
+        let name = format!("viewfold_test_{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect_with(&server)
+            .await
+            .expect("the server of VIEWFOLD_TEST_POSTGRES cannot be reached");
+        admin
+            .execute(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .await
+            .unwrap();
+        let (before, query) = base.split_once('?').unwrap_or((&base, ""));
+        let (before, _) = before.rsplit_once('/').unwrap();
+        let url = format!("{before}/{name}?{query}");
+        Self { server, name, url }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::new(self.url.clone())
+    }
+
+    /// A migrated database and a store on it.
+    async fn with_store() -> (Self, PostgresStore) {
+        let place = Self::new().await;
+        let store = PostgresStore::connect(&place.settings()).unwrap();
+        store.control().migrate().await.unwrap();
+        (place, store)
+    }
+
+    /// Sessions that are not viewfold's.
+    async fn sql(&self) -> PgPool {
+        PgPoolOptions::new().connect(&self.url).await.unwrap()
+    }
+
+    /// One session under the name `application`.
+    async fn session(&self, application: &str) -> PgConnection {
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        let options = options.application_name(application);
+        PgConnection::connect_with(&options).await.unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let server = self.server.clone();
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut admin = PgConnection::connect_with(&server).await.unwrap();
+                admin.execute(AssertSqlSafe(sql)).await.unwrap();
+            });
+        });
+        if dropped.join().is_err() {
+            eprintln!("database {} was left behind", self.name);
+        }
+    }
+}
+
+const TOTAL: usize = 1;
+const CENTS: usize = 2;
+
+/// A whole and an exact sum per id, beside an indexed note.
+fn totals() -> Arc<Schema> {
+    let cents = ColumnType::Decimal {
+        precision: 18,
+        scale: 2,
+    };
+    Schema::builder("totals")
+        .key("id", ColumnType::Bigint)
+        .column("total", ColumnType::Bigint)
+        .sum()
+        .default_value(0)
+        .column("cents", cents)
+        .sum()
+        .column("note", ColumnType::Text)
+        .indexed()
+        .build()
+        .unwrap()
+}
+
+fn add(key: &RowKey, column: usize, amount: &str) -> RowDelta {
+    let amount = Decimal::parse(amount).unwrap();
+    RowDelta::Upsert(key.clone(), vec![(column, Cell::Op(Delta::Add(amount)))])
+}
+
+/// A generation of [`totals`] with `partitions` claimed partitions that begin at 0.
+struct View {
+    store: PostgresStore,
+    generation: Generation,
+    claims: Vec<Uuid>,
+}
+
+impl View {
+    async fn new(store: &PostgresStore, partitions: i32) -> Self {
+        let generation = Generation {
+            projection: "order".into(),
+            number: 1,
+            build: Uuid::new_v4(),
+            schema: totals(),
+        };
+        let at = |p| (TopicPartition::new("orders", p), Position::ZERO);
+        let starts: Vec<_> = (0..partitions).map(at).collect();
+        store.create(&generation, &starts).await.unwrap();
+        let mut claims = Vec::new();
+        for cursor in store.cursors(&generation).await.unwrap().unwrap() {
+            let claim = Uuid::new_v4();
+            let claimed = store.claim(&generation, &cursor, claim).await.unwrap();
+            assert_eq!(claimed, Claimed::Ours(Position::ZERO));
+            claims.push(claim);
+        }
+        Self {
+            store: store.clone(),
+            generation,
+            claims,
+        }
+    }
+
+    fn movement(&self, partition: i32, from: i64, to: i64) -> Move {
+        Move {
+            partition: TopicPartition::new("orders", partition),
+            claim: self.claims[partition as usize],
+            from: Position::at(from),
+            to: Position::at(to),
+            newest_micros: None,
+        }
+    }
+
+    fn key(&self, id: i64) -> RowKey {
+        RowKey::new(&self.generation.schema, vec![Value::Int(id)]).unwrap()
+    }
+
+    /// The keys of these ids, sorted as batches must be.
+    fn keys(&self, ids: impl Iterator<Item = i64>) -> Vec<RowKey> {
+        let mut keys: Vec<RowKey> = ids.map(|id| self.key(id)).collect();
+        keys.sort();
+        keys
+    }
+
+    async fn apply(&self, movement: Move, rows: Vec<RowDelta>) -> Result<Outcome, Fault> {
+        let moves = vec![movement];
+        let batch = Batch { moves, rows };
+        self.store.apply(&self.generation, &batch).await
+    }
+
+    async fn text(&self, key: &RowKey, column: usize) -> Option<String> {
+        let keys = std::slice::from_ref(key);
+        let rows = self.store.rows(&self.generation, keys).await.unwrap();
+        let value = &rows[0].as_ref()?.values[column];
+        value.canonical().map(|text| text.into_owned())
+    }
+
+    async fn position(&self, partition: usize) -> i64 {
+        let cursors = self.store.cursors(&self.generation).await.unwrap();
+        cursors.unwrap()[partition].position.offset()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_postgres_store_keeps_the_contract() {
+    let (_place, store) = Place::with_store().await;
+    store_contract::all(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn migrations_may_run_at_once_and_again() {
+    let place = Place::new().await;
+    let mut settings = place.settings();
+    settings.schema = "my \"own\" schema".into();
+    let instances: Vec<PostgresControl> = (0..4)
+        .map(|_| PostgresControl::connect(&settings).unwrap())
+        .collect();
+    let migrated = futures_util::future::join_all(instances.iter().map(|i| i.migrate())).await;
+    for result in migrated {
+        result.unwrap();
+    }
+    instances[0].migrate().await.unwrap();
+
+    let sql = place.sql().await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = $1",
+    )
+    .bind(&settings.schema)
+    .fetch_all(&sql)
+    .await
+    .unwrap();
+    for wanted in [
+        "generations",
+        "cursors",
+        "dead_letters",
+        "parked_keys",
+        "decisions",
+        "intents",
+        "leases",
+        "instances",
+        "audit",
+        "changes",
+    ] {
+        assert!(tables.iter().any(|table| table == wanted), "{wanted}");
+    }
+    // A newer version was here.
+    sqlx::query(
+        "INSERT INTO \"my \"\"own\"\" schema\"._sqlx_migrations VALUES \
+         (9999, 'from the future', now(), true, '\\x00', 1)",
+    )
+    .execute(&sql)
+    .await
+    .unwrap();
+    instances[1].migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_without_the_right_to_create_schemas_can_start_on_a_migrated_database() {
+    let (place, _store) = Place::with_store().await;
+    let sql = place.sql().await;
+    let role = format!("viewfold_role_{}", Uuid::new_v4().simple());
+    sql.execute(AssertSqlSafe(format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA viewfold, views TO {role}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA viewfold TO {role}"
+    )))
+    .await
+    .unwrap();
+    let mut url = place.url.clone();
+    let (_, host) = place.url.split_once('@').unwrap();
+    url.replace_range(.., &format!("postgres://{role}@{host}"));
+    let result = PostgresControl::connect(&Settings::new(url))
+        .unwrap()
+        .migrate()
+        .await;
+    sql.execute(AssertSqlSafe(format!(
+        "DROP OWNED BY {role}; DROP ROLE {role}"
+    )))
+    .await
+    .unwrap();
+    result.unwrap();
+}
+
+#[tokio::test]
+async fn a_million_cents_are_ten_thousand_whole_ones() {
+    const KEYS: i64 = 8000;
+    const BATCHES: i64 = 125;
+    let (_place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let keys = view.keys(0..KEYS);
+    let rows: Vec<RowDelta> = keys.iter().map(|key| add(key, CENTS, "0.01")).collect();
+    let start = Instant::now();
+    for at in 0..BATCHES {
+        let outcome = view.apply(view.movement(0, at, at + 1), rows.clone()).await;
+        assert_eq!(outcome.unwrap(), Outcome::Applied);
+    }
+    let rate = (KEYS * BATCHES) as f64 / start.elapsed().as_secs_f64();
+    println!("{rate:.0} rows/s in batches of {KEYS}");
+    for row in store.rows(&view.generation, &keys).await.unwrap() {
+        let row = row.unwrap();
+        assert_eq!(row.values[CENTS].canonical().unwrap(), "1.25");
+    }
+}
+
+#[tokio::test]
+async fn great_integers_keep_every_digit_and_overflow_names_no_value() {
+    let (_place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let key = view.key(i64::MIN);
+    let rows = vec![add(&key, TOTAL, "9007199254740993")];
+    view.apply(view.movement(0, 0, 1), rows).await.unwrap();
+    let rows = vec![add(&key, TOTAL, "9214364837600034813")];
+    view.apply(view.movement(0, 1, 2), rows).await.unwrap();
+    assert_eq!(view.text(&key, TOTAL).await.unwrap(), "9223372036854775806");
+
+    let rows = vec![add(&key, TOTAL, "2")];
+    let fault = view.apply(view.movement(0, 2, 3), rows).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Poison, "{fault}");
+    assert!(!fault.message.contains("922337"), "{fault}");
+    assert_eq!(view.position(0).await, 2);
+    assert_eq!(view.text(&key, TOTAL).await.unwrap(), "9223372036854775806");
+}
+
+/// I2, I3: lanes that fold the same keys from other partitions, in other orders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_that_write_the_same_rows_stay_exact_and_do_not_deadlock() {
+    const BATCHES: i64 = 40;
+    let (_place, store) = Place::with_store().await;
+    let view = View::new(&store, 2).await;
+    let lane = async |partition: i32| {
+        for at in 0..BATCHES {
+            // Windows that move towards each other; every third row goes and comes back.
+            let from = if partition == 0 { at } else { BATCHES - at } * 5;
+            let rows: Vec<RowDelta> = view
+                .keys(from..from + 200)
+                .into_iter()
+                .map(|key| match (&key.parts()[0], at % 2) {
+                    (Value::Int(id), 0) if id % 3 == 0 => RowDelta::Delete(key),
+                    _ => add(&key, TOTAL, "1"),
+                })
+                .collect();
+            let movement = view.movement(partition, at, at + 1);
+            let outcome = view.apply(movement, rows).await.unwrap();
+            assert_eq!(outcome, Outcome::Applied);
+        }
+    };
+    let start = Instant::now();
+    tokio::join!(lane(0), lane(1));
+    println!("{:?}, {:?}", start.elapsed(), store.counts());
+    assert_eq!(store.counts().deadlocks, 0);
+    assert!(start.elapsed() < Duration::from_secs(20));
+    for id in (0..400).filter(|id| id % 3 != 0) {
+        let covers = |from: i64| (from..from + 200).contains(&id);
+        let first = (0..BATCHES).filter(|at| covers(at * 5)).count();
+        let second = (0..BATCHES).filter(|at| covers((BATCHES - at) * 5)).count();
+        let expected = Some((first + second).to_string()).filter(|_| first + second > 0);
+        assert_eq!(view.text(&view.key(id), TOTAL).await, expected, "{id}");
+    }
+}
+
+/// I5: a stopped owner sits in its transaction and holds the cursor.
+#[tokio::test]
+async fn a_claim_ends_the_session_of_an_owner_that_sleeps_in_its_transaction() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let mut zombie = place.session("viewfold on another host").await;
+    zombie.execute("BEGIN").await.unwrap();
+    zombie
+        .execute("UPDATE viewfold.cursors SET position = 77")
+        .await
+        .unwrap();
+
+    let read = store.cursors(&view.generation).await.unwrap().unwrap();
+    let claim = Uuid::new_v4();
+    let start = Instant::now();
+    let claimed = store
+        .claim(&view.generation, &read[0], claim)
+        .await
+        .unwrap();
+    assert_eq!(claimed, Claimed::Ours(Position::ZERO));
+    assert!(
+        start.elapsed() < Duration::from_millis(2500),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(store.counts().terminated, 1);
+    assert!(zombie.execute("COMMIT").await.is_err());
+    assert_eq!(view.position(0).await, 0);
+
+    // Whoever held the old claim is told so.
+    let fenced = view.apply(view.movement(0, 0, 1), vec![]).await.unwrap();
+    assert_eq!(fenced, Outcome::Refused(vec![Verdict::Fenced]));
+    // The answer of a claim may be lost: it is asked again.
+    let again = store
+        .claim(&view.generation, &read[0], claim)
+        .await
+        .unwrap();
+    assert_eq!(again, Claimed::Ours(Position::ZERO));
+}
+
+#[tokio::test]
+async fn somebody_elses_session_is_waited_for_but_not_ended() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let key = view.key(1);
+    view.apply(view.movement(0, 0, 1), vec![add(&key, TOTAL, "1")])
+        .await
+        .unwrap();
+    let mut other = place.session("psql").await;
+    other
+        .execute("BEGIN; SELECT FROM viewfold.cursors FOR UPDATE; SELECT FROM viewfold.order_g1 FOR UPDATE")
+        .await
+        .unwrap();
+    let read = store.cursors(&view.generation).await.unwrap().unwrap();
+    let claim = store.claim(&view.generation, &read[0], Uuid::new_v4());
+    let batch = view.apply(view.movement(0, 1, 2), vec![add(&key, TOTAL, "1")]);
+    let start = Instant::now();
+    let (claimed, applied) = tokio::join!(claim, batch);
+    assert_eq!(claimed.unwrap_err().kind, FaultKind::Transient);
+    assert_eq!(applied.unwrap_err().kind, FaultKind::Transient);
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(store.counts().terminated, 0);
+
+    other.execute("ROLLBACK").await.unwrap();
+    let rows = vec![add(&key, TOTAL, "1")];
+    let outcome = view.apply(view.movement(0, 1, 2), rows).await.unwrap();
+    assert_eq!(outcome, Outcome::Applied);
+    assert_eq!(view.text(&key, TOTAL).await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn a_locked_cursor_is_skipped_while_others_advance() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 3).await;
+    let mut lane = place.session("psql").await;
+    lane.execute("BEGIN; SELECT FROM viewfold.cursors WHERE partition = 1 FOR UPDATE")
+        .await
+        .unwrap();
+    let mut stale = view.movement(2, 0, 9);
+    stale.claim = Uuid::new_v4();
+    let moves = [view.movement(0, 0, 9), view.movement(1, 0, 9), stale];
+    let start = Instant::now();
+    let verdicts = store.advance(&view.generation, &moves).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1));
+    let expected = [Verdict::Applied, Verdict::NotApplied, Verdict::Fenced];
+    assert_eq!(verdicts, expected);
+}
+
+/// I2, I4: connections are cut again and again; the same batch is sent until it has an answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_resolved_by_asking_again() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let sql = place.sql().await;
+    let keys = view.keys(0..300);
+    let done = tokio::sync::Notify::new();
+    let cutter = async {
+        loop {
+            tokio::select! {
+                () = done.notified() => break,
+                () = tokio::time::sleep(Duration::from_millis(15)) => {}
+            }
+            sqlx::query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name = 'viewfold'",
+            )
+            .execute(&sql)
+            .await
+            .unwrap();
+        }
+    };
+    let writer = async {
+        let mut lost = 0;
+        for at in 0..100 {
+            let rows: Vec<RowDelta> = keys.iter().map(|key| add(key, TOTAL, "1")).collect();
+            loop {
+                match view.apply(view.movement(0, at, at + 1), rows.clone()).await {
+                    Ok(outcome) => break assert_eq!(outcome, Outcome::Applied),
+                    Err(fault) => {
+                        assert_eq!(fault.kind, FaultKind::Transient, "{fault}");
+                        lost += 1;
+                    }
+                }
+            }
+        }
+        done.notify_one();
+        lost
+    };
+    let ((), lost) = tokio::join!(cutter, writer);
+    println!("{lost} answers were lost");
+    assert!(lost > 0, "nothing was cut");
+    for row in store.rows(&view.generation, &keys).await.unwrap() {
+        assert_eq!(row.unwrap().values[TOTAL], Value::Int(100));
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_batch_leaves_nothing_behind() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    let key = view.key(1);
+    let mut other = place.session("psql").await;
+    other
+        .execute("BEGIN; SELECT FROM viewfold.cursors FOR UPDATE")
+        .await
+        .unwrap();
+    let batch = view.apply(view.movement(0, 0, 1), vec![add(&key, TOTAL, "1")]);
+    let cut = tokio::time::timeout(Duration::from_millis(300), batch).await;
+    assert!(cut.is_err());
+    other.execute("ROLLBACK").await.unwrap();
+    let rows = vec![add(&key, TOTAL, "1")];
+    let outcome = view.apply(view.movement(0, 0, 1), rows).await.unwrap();
+    assert_eq!(outcome, Outcome::Applied);
+    assert_eq!(view.text(&key, TOTAL).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_transient_and_never_an_exit() {
+    let settings = Settings::new("postgres://nobody:secret@127.0.0.1:9/nothing".to_owned());
+    let store = PostgresStore::connect(&settings).unwrap();
+    let fault = store.ping().await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Transient, "{fault}");
+    assert!(!fault.message.contains("secret"), "{fault}");
+    let fault = store.control().migrate().await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Transient, "{fault}");
+    let broken = Settings::new("postgres://user:secret@:port/".to_owned());
+    let fault = PostgresStore::connect(&broken).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Misconfigured);
+    assert!(!fault.message.contains("secret"), "{fault}");
+}
+
+#[tokio::test]
+async fn readers_see_the_declared_columns_and_no_created_phantoms() {
+    let (place, store) = Place::with_store().await;
+    let view = View::new(&store, 1).await;
+    store.publish(&view.generation, 1).await.unwrap();
+    let keys = view.keys(1..4);
+    let nothing = |_: &[_]| Ok(vec![]);
+    let moves = [view.movement(0, 0, 1)];
+    let outcome = store
+        .apply_reading(&view.generation, &moves, &keys, &nothing)
+        .await
+        .unwrap();
+    assert_eq!(outcome, Outcome::Applied);
+    let sql = place.sql().await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM views.\"order\"")
+        .fetch_one(&sql)
+        .await
+        .unwrap();
+    assert_eq!(count, 0);
+    let columns: Vec<String> = sqlx::query_scalar(
+        "SELECT column_name::text FROM information_schema.columns \
+         WHERE table_schema = 'views' AND table_name = 'order' ORDER BY ordinal_position",
+    )
+    .fetch_all(&sql)
+    .await
+    .unwrap();
+    assert_eq!(columns, ["id", "total", "cents", "note"]);
+    let indexes: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_indexes WHERE schemaname = 'viewfold' AND tablename = 'order_g1'",
+    )
+    .fetch_one(&sql)
+    .await
+    .unwrap();
+    assert_eq!(indexes, 2);
+}
+
+#[tokio::test]
+async fn one_first_generation_comes_of_many_proposals() {
+    let (_place, store) = Place::with_store().await;
+    let control = store.control();
+    let stores = [StoreKind::Redis, StoreKind::Postgres];
+    let propose = |hash: &'static str| control.create_first("orders", &stores, "text", hash);
+    let records = futures_util::future::join_all([propose("a"), propose("b"), propose("c")]).await;
+    let first = records[0].clone().unwrap();
+    for record in records {
+        assert_eq!(record.unwrap(), first);
+    }
+    assert_eq!(first.number, 1);
+    let live = [
+        (StoreKind::Redis, State::Live),
+        (StoreKind::Postgres, State::Live),
+    ];
+    assert_eq!(first.stores, live);
+    assert_eq!(control.generations().await.unwrap(), [first]);
+}
+
+#[tokio::test]
+async fn what_is_remembered_first_stays() {
+    let (place, store) = Place::with_store().await;
+    let control = store.control();
+    let build = Uuid::new_v4();
+    let topic = |id: &str| TopicRecord {
+        topic: "orders".into(),
+        id: id.into(),
+    };
+    assert_eq!(
+        control.add_topic(build, &topic("1")).await.unwrap(),
+        topic("1")
+    );
+    assert_eq!(
+        control.add_topic(build, &topic("2")).await.unwrap(),
+        topic("1")
+    );
+    assert_eq!(control.topics(build).await.unwrap(), [topic("1")]);
+
+    assert_eq!(control.envelope("orders", "1").await.unwrap(), None);
+    for proposal in ["plain", "cloudevents"] {
+        let kept = control.remember_envelope("orders", "1", proposal).await;
+        assert_eq!(kept.unwrap(), "plain");
+    }
+    let decision = Decision {
+        projection: "p".into(),
+        topic_id: "1".into(),
+        record: "orders/0@118".parse().unwrap(),
+    };
+    assert!(control.decide(&decision, "broken", "ops").await.unwrap());
+    assert!(!control.decide(&decision, "broken", "ops").await.unwrap());
+    assert_eq!(control.decisions().await.unwrap(), [decision]);
+    let audited: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT actor, reason, detail->>'record' FROM viewfold.audit")
+            .fetch_all(&place.sql().await)
+            .await
+            .unwrap();
+    assert_eq!(
+        audited,
+        [("ops".into(), "broken".into(), "orders/0@118".into())]
+    );
+}
+
+#[tokio::test]
+async fn reports_age_by_the_clock_of_the_database() {
+    let (place, store) = Place::with_store().await;
+    let control = store.control();
+    let report = serde_json::json!({"tracks": [1, 12345678901234567890_u64]});
+    control.report("host-1", &report).await.unwrap();
+    control
+        .report("host-2", &serde_json::Value::Null)
+        .await
+        .unwrap();
+    place
+        .sql()
+        .await
+        .execute(
+            "UPDATE viewfold.instances SET at = at - interval '1 minute' WHERE instance = 'host-2'",
+        )
+        .await
+        .unwrap();
+    let reports = control.reports(30.0).await.unwrap();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(
+        (&*reports[0].instance, &reports[0].report),
+        ("host-1", &report)
+    );
+    assert!(reports[0].age_seconds < 30.0);
+    assert_eq!(control.reports(3600.0).await.unwrap().len(), 2);
+    control.forget("host-1").await.unwrap();
+    assert_eq!(control.reports(30.0).await.unwrap(), []);
+}
