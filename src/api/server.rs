@@ -53,9 +53,15 @@ impl Server {
         let serving = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { stop.cancelled().await })
             .into_future();
-        match crate::lifecycle::drained(&shutdown, DRAIN, serving).await {
-            Some(Err(error)) => Err(Fault::bug(format!("serve {}: {error}", self.address))),
-            Some(Ok(())) | None => Ok(()),
+        let overdue = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            served = serving => {
+                served.map_err(|error| Fault::bug(format!("serve {}: {error}", self.address)))
+            }
+            () = overdue => Ok(()),
         }
     }
 }

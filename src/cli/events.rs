@@ -34,12 +34,12 @@ pub(super) fn read(files: &[PathBuf], topic: &str, config: &Config) -> Result<Ve
         }
     }
     let paths = Arc::new(PathSet::default());
-    let decode = |chunk: crate::record::RawChunk| {
+    let decoded = raw.into_iter().map(|chunk| {
         let envelope = envelopes.get(&chunk.partition.topic);
         let envelope = envelope.cloned().unwrap_or(Envelope::Plain);
         Decoder::new(envelope, paths.clone()).decode(chunk)
-    };
-    Ok(raw.into_iter().map(decode).collect())
+    });
+    Ok(decoded.collect())
 }
 
 /// Reads a text file that the command line names.

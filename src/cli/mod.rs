@@ -41,7 +41,7 @@ struct Cli {
 struct Settings {
     /// Configuration file instead of config/viewfold.toml; repeatable, later ones win
     #[arg(long = "config", global = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    config_files: Vec<PathBuf>,
     /// One setting, over files and environment; repeatable
     #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
@@ -53,7 +53,7 @@ struct Settings {
 impl Settings {
     fn load(&self) -> Result<Config, Problems> {
         let sources = Sources {
-            files: self.files.clone(),
+            files: self.config_files.clone(),
             set: self.set.clone(),
             projections: self.projections.clone(),
             ..Sources::of_process()

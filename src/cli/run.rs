@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
 use super::Settings;
@@ -21,8 +22,16 @@ const LEAVING: Duration = Duration::from_secs(3);
 #[derive(Args)]
 pub(super) struct Run {
     /// What this instance does
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, default_value = "all", value_parser = role())]
     role: Role,
+}
+
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(["all", "worker", "query"]).map(|name| match name.as_str() {
+        "worker" => Role::Worker,
+        "query" => Role::Query,
+        _ => Role::All,
+    })
 }
 
 impl Run {

@@ -291,3 +291,179 @@ fn completions_name_the_commands() {
         assert!(out.contains("healthcheck"), "{shell}");
     }
 }
+
+const DEFINITION: &str = r#"topics = ["orders"]
+key = { customer = "data.customer" }
+
+[columns]
+customer = "text"
+orders = { type = "bigint", default = 0 }
+spent = { type = "numeric(18,2)", default = "0.00" }
+
+[on."order.created"]
+add = { orders = "1", spent = "data.total" }
+"#;
+
+const EVENTS: &str = r#"{"id":"1","type":"order.created","data":{"customer":"ann","total":"12.5"}}
+{"id":"2","type":"order.created","data":{"customer":"bob","total":3}}
+{"id":"3","type":"order.created","data":{"customer":"ann","total":0.25}}
+{"id":"4","type":"order.lost","data":{"customer":"ann"}}
+{"id":"5","type":"order.created","data":{"customer":"ann"}}
+"#;
+
+/// A folder with one projection `totals` and a file of events.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("projections")).unwrap();
+    std::fs::write(path.join("projections/totals.toml"), DEFINITION).unwrap();
+    std::fs::write(path.join("events.jsonl"), EVENTS).unwrap();
+    folder
+}
+
+fn run_in(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    done(viewfold(folder, args).output().unwrap())
+}
+
+#[test]
+fn check_is_0_when_everything_is_right_and_describes_it() {
+    let folder = folder();
+    let (code, out, err) = run_in(folder.path(), &["check"]);
+    assert_eq!((code, &*err), (0, ""));
+    assert!(out.starts_with("totals: orders → postgres\n"), "{out}");
+    assert!(out.ends_with("ok: 1 projection\n"), "{out}");
+    let (code, out, _) = run_in(folder.path(), &["check", "--json"]);
+    assert_eq!(code, 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["projections"][0]["name"], "totals");
+    let file = "projections/totals.toml";
+    assert_eq!(run_in(folder.path(), &["check", file]).0, 0);
+}
+
+#[test]
+fn check_is_2_with_all_problems_of_configuration_and_definitions() {
+    let folder = folder();
+    let wrong = DEFINITION
+        .replace("data.total", "data.")
+        .replace("bigint", "bigcount");
+    std::fs::write(folder.path().join("projections/wrong.toml"), wrong).unwrap();
+    let (code, out, err) = run_in(folder.path(), &["check"]);
+    assert_eq!((code, &*out), (2, ""));
+    assert!(err.contains("projections/wrong.toml:6:"), "{err}");
+    assert!(err.contains("projections/wrong.toml:10:"), "{err}");
+
+    let args = [
+        "check",
+        "projections/wrong.toml",
+        "--set",
+        "pipeline.lanes=0",
+    ];
+    let (code, _, err) = run_in(folder.path(), &args);
+    assert_eq!(code, 2);
+    assert!(err.starts_with("--set pipeline.lanes: "), "{err}");
+    assert!(err.contains("projections/wrong.toml:6:"), "{err}");
+
+    // What check refuses, run refuses before anything is touched.
+    assert_eq!(run_in(folder.path(), &["run"]).0, 2);
+    let nowhere = ["check", "--projections", "nowhere"];
+    assert_eq!(run_in(folder.path(), &nowhere).0, 2);
+}
+
+#[test]
+fn a_sample_shows_how_often_each_path_was_found() {
+    let folder = folder();
+    let args = ["check", "--sample", "events.jsonl", "--json"];
+    let (code, out, err) = run_in(folder.path(), &args);
+    assert_eq!((code, &*err), (0, ""));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let sample = &report["projections"][0]["sample"];
+    assert_eq!(sample["events"], 5);
+    assert_eq!(sample["unmatched"], json!({"order.lost": 1}));
+    let paths = sample["paths"].as_array().unwrap();
+    let total = paths
+        .iter()
+        .find(|path| path["path"] == "data.total")
+        .unwrap();
+    assert_eq!(
+        (&total["present"], &total["missing"]),
+        (&json!(3), &json!(1))
+    );
+    let (code, out, _) = run_in(folder.path(), &["check", "--sample", "events.jsonl"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("data.total"), "{out}");
+}
+
+#[test]
+fn try_prints_the_rows_and_says_what_failed() {
+    let folder = folder();
+    let args = ["try", "totals", "--events", "events.jsonl"];
+    let (code, out, err) = run_in(folder.path(), &args);
+    assert_eq!(code, 0);
+    let wanted = json!([
+        {"customer":"ann","orders":2,"spent":"12.75"},
+        {"customer":"bob","orders":1,"spent":"3.00"},
+    ]);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), wanted);
+    assert!(err.contains("orders/0@4: "), "{err}");
+    assert!(
+        err.contains("no handler for order.lost (1 events)"),
+        "{err}"
+    );
+
+    let args = [
+        "try",
+        "totals",
+        "--events",
+        "events.jsonl",
+        "--format",
+        "table",
+    ];
+    let (code, out, _) = run_in(folder.path(), &args);
+    assert_eq!(code, 0);
+    assert!(out.contains("12.75") && out.contains("customer"), "{out}");
+}
+
+#[test]
+fn try_compares_with_what_is_expected() {
+    let folder = folder();
+    let expect = |rows: &str| {
+        std::fs::write(folder.path().join("expect.json"), rows).unwrap();
+        let args = [
+            "try",
+            "totals",
+            "--events",
+            "events.jsonl",
+            "--expect",
+            "expect.json",
+        ];
+        run_in(folder.path(), &args)
+    };
+    let bob = r#"{"customer":"bob","orders":1,"spent":3}"#;
+    let ann = r#"{"customer":"ann","orders":2,"spent":"12.75"}"#;
+    assert_eq!(expect(&format!("[{bob},{ann}]")).0, 0);
+    let (code, _, err) = expect(&format!("[{bob},{}]", ann.replace("12.75", "12.76")));
+    assert_eq!(code, 1);
+    assert!(err.contains("ann: spent: "), "{err}");
+    assert_eq!(expect(&format!("[{bob}]")).0, 1);
+    assert_eq!(expect("nonsense").0, 2);
+}
+
+#[test]
+fn try_is_2_when_there_is_nothing_to_try() {
+    let folder = folder();
+    let unknown = run_in(folder.path(), &["try", "total", "--events", "events.jsonl"]);
+    assert_eq!(unknown.0, 2);
+    assert!(unknown.2.contains("known are totals"), "{}", unknown.2);
+    let missing = run_in(
+        folder.path(),
+        &["try", "totals", "--events", "missing.jsonl"],
+    );
+    assert_eq!(missing.0, 2);
+    std::fs::write(folder.path().join("broken.jsonl"), "{}\n{\"a\n").unwrap();
+    let broken = run_in(
+        folder.path(),
+        &["try", "totals", "--events", "broken.jsonl"],
+    );
+    assert_eq!(broken.0, 2);
+    assert!(broken.2.contains("broken.jsonl: line 2: "), "{}", broken.2);
+}
