@@ -122,6 +122,9 @@ pub struct Stall {
     pub since: String,
     /// What exactly, and what to do.
     pub detail: String,
+    /// The record at which it stopped, as `topic/partition@offset`, where it is one record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
 }
 
 impl StatusReport {

@@ -11,22 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::fault::Result;
 use crate::pipeline::PipelineKey;
 use crate::position::{Position, TopicPartition};
-use crate::projection::StoreKind;
 use crate::source::EventSource;
 use crate::store::control::Control;
 use crate::store::{Generation, ViewStore};
 
 /// How far one generation is in one store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nobody looked yet, or it was found absent.
-    Unknown,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Stage {
+    /// It is there: tracks may claim its cursors.
+    created: bool,
+    /// Readers see it.
+    published: bool,
     /// A task is at it.
-    Working,
-    /// It is there; readers see it when it has reached these positions.
-    Refilling(Vec<(TopicPartition, Position)>),
-    /// It is there and published.
-    Published,
+    working: bool,
+    /// Readers see it (again) when it has reached these positions.
+    targets: Option<Vec<(TopicPartition, Position)>>,
 }
 
 /// What is to be ensured.
@@ -56,97 +55,81 @@ impl Ensurer {
         }
     }
 
-    fn set(&self, key: PipelineKey, stage: Stage) {
-        self.stages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, stage);
-    }
-
-    fn stage(&self, key: PipelineKey) -> Stage {
-        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        stages.get(&key).cloned().unwrap_or(Stage::Unknown)
+    fn change<T>(&self, key: PipelineKey, change: impl FnOnce(&mut Stage) -> T) -> T {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        change(stages.entry(key).or_default())
     }
 
     /// Whether tracks may claim cursors.
     pub(super) fn is_created(&self, key: PipelineKey) -> bool {
-        matches!(self.stage(key), Stage::Refilling(_) | Stage::Published)
+        self.change(key, |stage| stage.created)
     }
 
     /// A track found the generation absent: look again.
     pub(super) fn absent(&self, key: PipelineKey) {
-        if self.is_created(key) {
-            self.set(key, Stage::Unknown);
-        }
+        self.change(key, |stage| {
+            if !stage.working {
+                *stage = Stage::default();
+            }
+        });
     }
 
     /// Takes the next step in the background, where there is one. A store that is away delays only itself.
     pub(super) fn advance(&self, wanted: Wanted) {
-        let key = PipelineKey {
-            build: wanted.generation.build,
-            store: wanted.store.kind(),
-        };
-        let stage = self.stage(key);
-        if matches!(stage, Stage::Working | Stage::Published) {
+        let key = PipelineKey { build: wanted.generation.build, store: wanted.store.kind() };
+        let begins = self.change(key, |stage| {
+            let begins = !stage.working && !stage.published;
+            stage.working |= begins;
+            begins
+        });
+        if !begins {
             return;
         }
-        self.set(key, Stage::Working);
         let ensurer = self.clone();
         tokio::spawn(async move {
-            let before = stage.clone();
-            let next = ensurer.step(&wanted, stage).await.unwrap_or_else(|fault| {
-                tracing::warn!(generation = %wanted.generation, store = %wanted.store.kind(), %fault, "generation could not be ensured; trying again");
-                before
-            });
-            ensurer.set(key, next);
+            if let Err(fault) = ensurer.step(key, &wanted).await {
+                let store = wanted.store.kind();
+                tracing::warn!(generation = %wanted.generation, %store, %fault, "generation could not be ensured; trying again");
+            }
+            ensurer.change(key, |stage| stage.working = false);
         });
     }
 
-    async fn step(&self, wanted: &Wanted, stage: Stage) -> Result<Stage> {
-        let Wanted {
-            generation,
-            store,
-            starts,
-            ..
-        } = wanted;
-        let targets = match stage {
-            Stage::Refilling(targets) => targets,
-            _ => {
-                if store.cursors(generation).await?.is_none() {
-                    store.create(generation, starts).await?;
-                    tracing::info!(%generation, store = %store.kind(), "generation created");
-                }
-                if !wanted.published {
-                    return self.publish(wanted).await;
-                }
-                self.ends(starts).await?
+    async fn step(&self, key: PipelineKey, wanted: &Wanted) -> Result<()> {
+        let Wanted { generation, store, starts, .. } = wanted;
+        let cursors = match store.cursors(generation).await? {
+            Some(cursors) => cursors,
+            None => {
+                store.create(generation, starts).await?;
+                tracing::info!(%generation, store = %store.kind(), "generation created");
+                Vec::new()
             }
         };
-        let cursors = store.cursors(generation).await?.unwrap_or_default();
-        let reached = targets.iter().all(|(partition, target)| {
-            cursors
-                .iter()
-                .any(|cursor| cursor.partition == *partition && cursor.position >= *target)
-        });
-        if reached {
-            self.publish(wanted).await
-        } else {
-            Ok(Stage::Refilling(targets))
+        self.change(key, |stage| stage.created = true);
+        if wanted.published {
+            let targets = match self.change(key, |stage| stage.targets.clone()) {
+                Some(targets) => targets,
+                None => self.ends(starts).await?,
+            };
+            let reached = targets.iter().all(|(partition, target)| {
+                cursors.iter().any(|cursor| cursor.partition == *partition && cursor.position >= *target)
+            });
+            self.change(key, |stage| stage.targets = Some(targets));
+            if !reached {
+                return Ok(());
+            }
         }
+        self.publish(wanted).await?;
+        self.change(key, |stage| stage.published = true);
+        Ok(())
     }
 
-    async fn publish(&self, wanted: &Wanted) -> Result<Stage> {
-        let kind: StoreKind = wanted.store.kind();
-        wanted
-            .store
-            .publish(&wanted.generation, wanted.intent.max(1))
-            .await?;
+    async fn publish(&self, wanted: &Wanted) -> Result<()> {
+        wanted.store.publish(&wanted.generation, wanted.intent.max(1)).await?;
         if !wanted.published {
-            self.control
-                .set_published(wanted.generation.build, kind)
-                .await?;
+            self.control.set_published(wanted.generation.build, wanted.store.kind()).await?;
         }
-        Ok(Stage::Published)
+        Ok(())
     }
 
     async fn ends(

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::catalog::{Catalog, Change, Entry};
 use super::ensure::{Ensurer, Wanted};
 use super::topics::{self, ReadTopic, ReadTopics};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::pipeline::{Board, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Definition, Registry, StoreKind};
@@ -44,6 +44,7 @@ pub struct Reconciler {
     topics: Vec<TopicInfo>,
     topics_at: Option<Instant>,
     recorded: HashMap<(Uuid, Arc<str>), TopicRecord>,
+    log_away: Option<Fault>,
 }
 
 impl Reconciler {
@@ -57,30 +58,34 @@ impl Reconciler {
             topics: Vec::new(),
             topics_at: None,
             recorded: HashMap::new(),
+            log_away: None,
         }
+    }
+
+    /// Why the broker could not be asked at the last step, if so. What was known of topics goes on.
+    pub fn log_away(&self) -> Option<&Fault> {
+        self.log_away.as_ref()
     }
 
     /// Looks at the control tables once and answers what they say, with the pipelines that follow.
     pub async fn step(&mut self) -> Result<(Catalog, Vec<PipelineSpec>)> {
-        self.look_for_topics().await?;
+        self.log_away = self.look_for_topics().await.err();
         let records = self.propose().await?;
         let decisions = self.settings.control.decisions().await?;
         let mut catalog = Catalog::default();
         let mut pipelines = Vec::new();
         for record in records {
             let definition = self.definition_of(&record);
+            let change = self.change_of(&record);
             let topics = match &definition {
                 Ok(definition) => self.topics_of(&record, definition).await?,
-                Err(_) => ReadTopics::new(),
+                Err(_) => None,
             };
-            let change = self.change_of(&record);
-            let entry = Entry {
-                record,
-                definition,
-                change,
-                topics,
-            };
-            for (store, state) in &entry.record.stores {
+            let known = topics.is_some();
+            let topics = topics.unwrap_or_default();
+            let entry = Entry { record, definition, change, topics };
+            // Without its start positions a generation must not be created.
+            for (store, state) in entry.record.stores.iter().filter(|_| known) {
                 pipelines.extend(self.pipeline(&entry, *store, *state, &decisions));
             }
             catalog.entries.push(entry);
@@ -181,14 +186,19 @@ impl Reconciler {
         &mut self,
         record: &GenerationRecord,
         definition: &Definition,
-    ) -> Result<ReadTopics> {
+    ) -> Result<Option<ReadTopics>> {
+        if self.topics_at.is_none() {
+            return Ok(None);
+        }
         let mut read = ReadTopics::new();
         let selected: Vec<TopicInfo> = topics::selected(&*definition.plan, &self.topics)
             .into_iter()
             .cloned()
             .collect();
         for topic in selected {
-            let recorded = self.record_topic(record.build, &topic).await?;
+            let Some(recorded) = self.record_topic(record.build, &topic).await? else {
+                return Ok(None);
+            };
             let refusal = topics::refusal(
                 &*definition.plan,
                 &topic,
@@ -207,14 +217,18 @@ impl Reconciler {
                 },
             );
         }
-        Ok(read)
+        Ok(Some(read))
     }
 
     /// What is recorded of a topic for a build; recorded now, with the log's beginning, where nothing is.
-    async fn record_topic(&mut self, build: Uuid, topic: &TopicInfo) -> Result<TopicRecord> {
+    async fn record_topic(
+        &mut self,
+        build: Uuid,
+        topic: &TopicInfo,
+    ) -> Result<Option<TopicRecord>> {
         let name = (build, Arc::clone(&topic.name));
         if let Some(recorded) = self.recorded.get(&name) {
-            return Ok(recorded.clone());
+            return Ok(Some(recorded.clone()));
         }
         let known = self.settings.control.topics(build).await?;
         let recorded = match known
@@ -223,7 +237,13 @@ impl Reconciler {
         {
             Some(recorded) => recorded,
             None => {
-                let starts = self.beginnings(topic).await?;
+                let starts = match self.beginnings(topic).await {
+                    Ok(starts) => starts,
+                    Err(fault) => {
+                        self.log_away = Some(fault);
+                        return Ok(None);
+                    }
+                };
                 let proposed = TopicRecord {
                     topic: Arc::clone(&topic.name),
                     id: topic.id.clone(),
@@ -233,7 +253,7 @@ impl Reconciler {
             }
         };
         self.recorded.insert(name, recorded.clone());
-        Ok(recorded)
+        Ok(Some(recorded))
     }
 
     async fn beginnings(&self, topic: &TopicInfo) -> Result<Vec<(i32, Position)>> {

@@ -38,14 +38,7 @@ pub(super) fn refusal(
     accept_compacted: bool,
 ) -> Option<Stall> {
     if !recorded.id.is_empty() && !topic.id.is_empty() && recorded.id != topic.id {
-        return Some(Stall::now(
-            Reason::TopicRecreated,
-            format!(
-                "topic {} was deleted and created anew (id {} became {}): its positions mean other records now; \
-                 rebuild the projection",
-                topic.name, recorded.id, topic.id
-            ),
-        ));
+        return Some(Stall::recreated(&topic.name, &recorded.id, &topic.id));
     }
     let needs_all = needs_every_record(plan);
     if topic.compacted && !accept_compacted && !needs_all.is_empty() {

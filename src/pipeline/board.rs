@@ -1,6 +1,6 @@
 //! The board: what every track of this process is doing, for status and metrics.
 //!
-//! Lanes, feeders and the engine write plain facts onto it; nobody in the engine reads it back.
+//! Lanes, feeders and the engine write plain facts onto it; the engine reads back only the positions that it hints to the group.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -230,6 +230,13 @@ impl Board {
             status.publish(*key, partition);
         }
         let metrics = telemetry::metrics();
+        metrics.stalled.reset();
+        for ((key, _), status) in &facts.tracks {
+            if let Some(stall) = &status.stall {
+                let labels = [&*status.projection, key.store.as_str(), stall.reason.as_str()];
+                metrics.stalled.with_label_values(&labels).set(1);
+            }
+        }
         for (partition, bounds) in &facts.bounds {
             let labels = [&*partition.topic, &partition.partition.to_string()];
             metrics

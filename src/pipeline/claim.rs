@@ -30,6 +30,7 @@ impl Claimant {
         partition: &TopicPartition,
         claim: Uuid,
     ) -> Result<Position, End> {
+        self.same_topic(spec, partition).await?;
         let bounds = self.source.bounds(partition).await.map_err(kafka_away)?;
         let cursor = read_cursor(spec, partition, bounds).await?;
         self.member
@@ -54,6 +55,22 @@ impl Claimant {
         };
         within(bounds, position, partition)?;
         Ok(position)
+    }
+}
+
+impl Claimant {
+    /// Positions belong to one incarnation of a topic: in a recreated one they mean other records.
+    async fn same_topic(&self, spec: &PipelineSpec, partition: &TopicPartition) -> Result<(), End> {
+        let topic = &*partition.topic;
+        let Some(known) = spec.topics.get(topic) else { return Err(End::Gone) };
+        match self.source.topic_id(topic).await.map_err(kafka_away)? {
+            Some(id) if id == known.id || id.is_empty() || known.id.is_empty() => Ok(()),
+            Some(id) => Err(End::Log(Stall::recreated(topic, &known.id, &id))),
+            None => Err(End::Away(
+                Reason::KafkaUnreachable,
+                Fault::transient(format!("topic {topic} does not exist (any more)")),
+            )),
+        }
     }
 }
 

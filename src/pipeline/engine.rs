@@ -149,6 +149,7 @@ impl Running {
             budget: parts.budget,
             board: parts.board,
             notices,
+            source: Arc::clone(&parts.source),
         };
         let shares = shares_of(&around.budget, 1, 1);
         Self {
@@ -216,6 +217,7 @@ impl Running {
         if self.owned.contains_key(&partition) {
             return;
         }
+        telemetry::partition_gained(&partition);
         let (feeder, inputs) = mpsc::unbounded_channel();
         let task = tokio::spawn(
             Feeder::new(partition.clone(), self.around.clone(), self.shares).run(inputs),
@@ -329,6 +331,7 @@ impl Running {
             self.remove_track(key, partition);
         }
         if let Some(pipeline) = self.pipelines.remove(&key) {
+            SpecLabels::of(&pipeline.spec).forget(&pipeline.spec);
             pipeline
                 .lanes
                 .iter()
@@ -349,6 +352,9 @@ impl Running {
                 pipeline.spec = Arc::clone(&spec);
             }
             None => {
+                let labels = SpecLabels::of(&spec);
+                telemetry::pipeline_started(labels.projection, labels.store, labels.role);
+                labels.info(&spec).set(1);
                 let lanes = (0..self.limits.lanes.max(1))
                     .map(|_| self.start_lane(&spec))
                     .collect();
@@ -488,6 +494,7 @@ impl Running {
             claim,
             role: pipeline.spec.role,
             position,
+            topic_id: pipeline.spec.topics.get(&partition.topic).map(|topic| topic.id.clone()).unwrap_or_default(),
             plan: Arc::clone(&pipeline.spec.plan),
             lane: lane.clone(),
         }));
@@ -669,5 +676,34 @@ fn shares_of(budget: &Budget, partitions: usize, pipelines: usize) -> Shares {
         ring: (limit / 4 / partitions).max(64 << 10),
         window: (limit / 2 / partitions / pipelines.clamp(1, 4)).clamp(64 << 10, 8 << 20),
         chunk: (limit / 8 / partitions).clamp(16 << 10, 512 << 10),
+    }
+}
+
+/// The labels of a pipeline.
+struct SpecLabels<'s> {
+    projection: &'s str,
+    store: &'static str,
+    role: &'static str,
+}
+
+impl<'s> SpecLabels<'s> {
+    fn of(spec: &'s PipelineSpec) -> Self {
+        Self {
+            projection: &spec.generation.projection,
+            store: spec.key.store.as_str(),
+            role: spec.role.as_str(),
+        }
+    }
+
+    fn info(&self, spec: &PipelineSpec) -> prometheus::IntGauge {
+        let generation = spec.generation.number.to_string();
+        let labels = [self.projection, &generation, self.store, self.role];
+        telemetry::metrics().projection_info.with_label_values(&labels)
+    }
+
+    fn forget(&self, spec: &PipelineSpec) {
+        let generation = spec.generation.number.to_string();
+        let labels = [self.projection, &generation, self.store, self.role];
+        let _ = telemetry::metrics().projection_info.remove_label_values(&labels);
     }
 }

@@ -23,9 +23,10 @@ use super::readers::Readers;
 use super::ring::Ring;
 use super::spec::{End, FeedTrack, FeederInput, LaneInput, Notice, PipelineKey, Role, Shares};
 use super::stall::{Reason, Stall};
+use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::record::RawChunk;
-use crate::source::{PartitionStream, ReadFault, ReaderRole};
+use crate::source::{EventSource, PartitionStream, ReadFault, ReaderRole};
 use crate::telemetry;
 
 /// How far below the furthest track the head still begins, in offsets.
@@ -34,6 +35,9 @@ const REACH: u64 = 10_000;
 const GATHER: Duration = Duration::from_millis(150);
 /// How long nothing is tried again after a reader failed.
 const READER_PAUSE: Duration = Duration::from_millis(300);
+/// After how long a silence a topic's identity is asked for before what comes next is taken. A topic
+/// cannot be deleted, created anew and filled beyond our positions in less.
+const SILENCE: Duration = Duration::from_millis(250);
 /// The span over which holding back is added up.
 const HOLD_WINDOW: Duration = Duration::from_secs(60);
 
@@ -53,6 +57,7 @@ pub(super) struct Surroundings {
     pub(super) budget: Budget,
     pub(super) board: Board,
     pub(super) notices: UnboundedSender<Notice>,
+    pub(super) source: Arc<dyn EventSource>,
 }
 
 /// A track, with where it stands.
@@ -84,6 +89,8 @@ pub(super) struct Feeder {
     gathered: Option<Instant>,
     paused_until: Option<Instant>,
     last_tick: Instant,
+    /// When the last chunk came that was known to be of the topic that positions belong to.
+    confirmed: Option<Instant>,
 }
 
 impl Surroundings {
@@ -165,6 +172,7 @@ impl Feeder {
             gathered: None,
             paused_until: None,
             last_tick: now,
+            confirmed: None,
         }
     }
 
@@ -413,14 +421,35 @@ impl Feeder {
             Ok(raw) => raw,
             Err(fault) => return self.reader_failed(fault, None),
         };
+        if let Err(fault) = self.confirm_topic().await {
+            return self.reader_failed(fault, None);
+        }
         let Some(reservation) = self.reserved.take() else {
             return;
         };
         let held = self.around.decode(raw, reservation).await;
         if self.ring.push(held).is_err() {
-            let fault = crate::fault::Fault::bug("head reader skipped offsets");
+            let fault = Fault::bug("head reader skipped offsets");
             self.reader_failed(ReadFault::Fault(fault), None);
         }
+    }
+
+    /// A recreated topic gives its reader records as if nothing had happened. So after a silence nothing is
+    /// taken before the topic is known to be the same; a claim then finds out what it is instead.
+    async fn confirm_topic(&mut self) -> Result<(), ReadFault> {
+        if self.confirmed.is_some_and(|at| at.elapsed() <= SILENCE) {
+            self.confirmed = Some(Instant::now());
+            return Ok(());
+        }
+        let topic = &self.partition.topic;
+        let id = self.around.source.topic_id(topic).await?;
+        let same = |known: &str| id.as_deref().is_some_and(|id| id == known || id.is_empty() || known.is_empty());
+        if self.tracks.values().all(|fed| same(&fed.track.topic_id)) {
+            self.confirmed = Some(Instant::now());
+            return Ok(());
+        }
+        self.confirmed = None;
+        Err(ReadFault::Fault(Fault::transient(format!("topic {topic} is another one now"))))
     }
 
     async fn pass_read(&mut self, index: usize, read: Result<RawChunk, ReadFault>) {
@@ -428,6 +457,9 @@ impl Feeder {
             Ok(raw) => raw,
             Err(fault) => return self.reader_failed(fault, Some(index)),
         };
+        if let Err(fault) = self.confirm_topic().await {
+            return self.reader_failed(fault, Some(index));
+        }
         let reservation = self.around.reserve(self.shares.chunk).await;
         let held = self.around.decode(raw, reservation).await;
         let outside = |fed: &Fed| self.head.is_none() || !self.ring.contains(fed.position);

@@ -112,12 +112,7 @@ impl Lane {
         if self.open.is_empty() || self.inflight.is_some() {
             return HOLE_PERIOD;
         }
-        let age = if self.open.touches_rows() {
-            self.limits.batch_age
-        } else {
-            HOLE_PERIOD
-        };
-        age.saturating_sub(self.opened.elapsed())
+        HOLE_PERIOD.saturating_sub(self.opened.elapsed())
     }
 
     fn accept(&mut self, input: LaneInput) {
@@ -305,12 +300,8 @@ impl Lane {
         if self.inflight.is_some() || self.open.is_empty() {
             return;
         }
-        let due = if self.open.touches_rows() {
-            self.open.is_full(&self.room()) || self.opened.elapsed() >= self.limits.batch_age
-        } else {
-            self.opened.elapsed() >= HOLE_PERIOD
-        };
-        if !due && !self.finishing {
+        // Whatever waited is folded by now: with the store idle, rows are never held back. Cursors alone can wait.
+        if !self.open.touches_rows() && self.opened.elapsed() < HOLE_PERIOD && !self.finishing {
             return;
         }
         let commit = Arc::new(Commit::new(

@@ -61,7 +61,11 @@ pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
                 "{record} {what}: {}; step over it with: viewfold skip {projection} {record} --reason …",
                 fault.message
             );
-            (Reason::Poison, detail, Again::Decided(record.clone()))
+            let stall = Stall {
+                record: Some(record.clone()),
+                ..Stall::now(Reason::Poison, detail)
+            };
+            return (Some(stall), Again::Decided(record.clone()));
         }
         End::Log(stall) => return (Some(stall.clone()), Again::After(Duration::from_secs(5))),
         End::Broken(fault) => {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
@@ -88,8 +87,6 @@ pub struct Limits {
     pub batch_rows: usize,
     /// The most bytes of events in one batch.
     pub batch_bytes: usize,
-    /// The longest that a batch waits for more while the store is idle; 0 commits at once.
-    pub batch_age: Duration,
     /// How many lanes a pipeline has.
     pub lanes: usize,
 }
@@ -157,6 +154,8 @@ pub(super) struct FeedTrack {
     pub(super) claim: Uuid,
     pub(super) role: Role,
     pub(super) position: Position,
+    /// The identity of the topic that the position belongs to.
+    pub(super) topic_id: String,
     pub(super) plan: Arc<dyn Projection>,
     pub(super) lane: UnboundedSender<LaneInput>,
 }

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::position::RecordName;
+
 /// A named reason for standing still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
@@ -11,6 +13,8 @@ pub struct Stall {
     pub since: SystemTime,
     /// What exactly, and what to do next.
     pub detail: String,
+    /// The record at which it stopped, where it is one record.
+    pub record: Option<RecordName>,
 }
 
 impl Stall {
@@ -20,7 +24,21 @@ impl Stall {
             reason,
             since: SystemTime::now(),
             detail: detail.into(),
+            record: None,
         }
+    }
+}
+
+impl Stall {
+    /// The topic is not the one that the positions belong to.
+    pub fn recreated(topic: &str, known: &str, found: &str) -> Self {
+        Self::now(
+            Reason::TopicRecreated,
+            format!(
+                "topic {topic} was deleted and created anew (id {known} became {found}): its positions mean \
+                 other records now; rebuild the projection"
+            ),
+        )
     }
 }
 

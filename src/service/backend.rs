@@ -364,16 +364,10 @@ impl ServiceBackend {
             .flat_map(|projection| &projection.generations)
             .flat_map(|generation| &generation.stores)
             .flat_map(|store| &store.partitions);
+        let named = record.to_string();
         partitions
-            .filter(|at| {
-                at.topic == *record.partition.topic && at.partition == record.partition.partition
-            })
-            .any(|at| {
-                at.stalled.is_some()
-                    && at
-                        .position
-                        .is_some_and(|position| position <= record.offset)
-            })
+            .filter_map(|at| at.stalled.as_ref()?.record.as_ref())
+            .any(|stopped| *stopped == named)
     }
 }
 
@@ -396,6 +390,7 @@ fn cannot_run(detail: &str) -> Stall {
         reason: "misconfigured".to_owned(),
         since: report::when(std::time::SystemTime::now()),
         detail: detail.to_owned(),
+        record: None,
     }
 }
 

@@ -98,10 +98,16 @@ impl Facts {
     pub(super) fn set_sources(
         &self,
         kafka: Option<(String, SystemTime)>,
+        log: Option<&Fault>,
         stores: Vec<(&'static str, Result<()>)>,
     ) {
         self.change(|known| {
-            known.kafka = kafka.map(|(what, since)| Away { what, since });
+            let before = known.kafka.take();
+            known.kafka = match (kafka, log) {
+                (Some((what, since)), _) => Some(Away { what, since }),
+                (None, Some(fault)) => Some(still(before, fault.message.clone())),
+                (None, None) => None,
+            };
             let before = std::mem::take(&mut known.stores);
             known.stores = stores
                 .into_iter()

@@ -27,10 +27,12 @@ use crate::telemetry;
 
 /// How often desired state is looked at and this instance's report is written.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How soon it is looked at again while a generation is being created.
+const SOON: Duration = Duration::from_millis(100);
 /// The most that one look at the control tables may take before it is given up and repeated.
-const STEP_TIMEOUT: Duration = Duration::from_secs(20);
+const STEP_TIMEOUT: Duration = Duration::from_secs(100);
 /// A loop that did not come around for this long is dead (liveness).
-const LOOP_BOUND: Duration = Duration::from_secs(60);
+const LOOP_BOUND: Duration = Duration::from_secs(150);
 /// Records up to a mebibyte per partition are expected to be under way when queues are sized.
 const SIZED_FOR_PARTITIONS: usize = 16;
 
@@ -87,7 +89,13 @@ pub async fn run(
 /// The definitions that this instance proposes: its files and, of every Rust projection, the
 /// newest version.
 fn proposed(config: &Config, registry: &Registry) -> anyhow::Result<Vec<Definition>> {
-    let mut proposed = Definition::read_dir(&config.projections).map_err(|problems| {
+    let mut proposed = if config.projections.is_dir() || registry.all().is_empty() {
+        Definition::read_dir(&config.projections)
+    } else {
+        // A binary that brings Rust projections needs no folder.
+        Ok(Vec::new())
+    }
+   .map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", problems.join("\n"))
     })?;
@@ -149,12 +157,14 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
     } = worker;
     telemetry::loop_started("service", LOOP_BOUND);
     let mut engine: Option<Engine> = None;
+    let mut all_created = false;
     while !shutdown.is_cancelled() {
         telemetry::heartbeat("service");
         let step = async {
             prepare(config, connections, facts, &board, &mut engine).await?;
             let (catalog, pipelines) = reconciler.step().await?;
             facts.set_catalog(catalog);
+            all_created = pipelines.iter().all(|pipeline| pipeline.created);
             if let Some(engine) = &engine {
                 engine.set_pipelines(pipelines);
             }
@@ -172,11 +182,15 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
             tracing::error!("engine ended unexpectedly; starting it again");
             engine = None;
         }
-        facts.set_sources(connections.source.health(), connections.ping().await);
+        facts.set_sources(
+            connections.source.health(),
+            reconciler.log_away(),
+            connections.ping(&facts.catalog()).await,
+        );
         report::write(connections, facts, &board).await;
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(if all_created { PERIOD } else { SOON }) => {}
         }
     }
     let grace = config.pipeline.shutdown_grace;
@@ -210,7 +224,6 @@ async fn prepare(
             limits: Limits {
                 batch_rows: config.pipeline.batch_rows,
                 batch_bytes: config.pipeline.batch_bytes,
-                batch_age: config.pipeline.batch_age,
                 lanes: config.pipeline.lanes,
             },
             partitions: SIZED_FOR_PARTITIONS,
@@ -244,7 +257,7 @@ async fn query(
             outcome
                 .unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))),
         );
-        facts.set_sources(None, connections.ping().await);
+        facts.set_sources(None, None, connections.ping(&facts.catalog()).await);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(PERIOD) => {}

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::envelopes::TopicEnvelopes;
 use crate::config::Config;
 use crate::fault::Result;
+use crate::generation::Catalog;
 use crate::pipeline::Envelopes;
 use crate::projection::StoreKind;
 use crate::source::EventSource;
@@ -33,6 +34,8 @@ impl Connections {
             url: config.postgres.url.clone(),
             schema: config.postgres.schema.clone(),
             views_schema: config.postgres.views_schema.clone(),
+            // One connection per lane of a handful of pipelines at once, and some for claims.
+            writers: u32::try_from(4 * config.pipeline.lanes + 4).unwrap_or(u32::MAX),
             ..postgres::Settings::new(config.postgres.url.clone())
         };
         let store = PostgresStore::connect(&postgres)?;
@@ -63,11 +66,15 @@ impl Connections {
         })
     }
 
-    /// Whether each store answers.
-    pub(super) async fn ping(&self) -> Vec<(&'static str, Result<()>)> {
+    /// Whether each store that is used answers; Postgres always is, for the control tables.
+    pub(super) async fn ping(&self, catalog: &Catalog) -> Vec<(&'static str, Result<()>)> {
+        let used = |kind: &StoreKind| {
+            *kind == StoreKind::Postgres || catalog.entries.iter().any(|entry| entry.state(*kind).is_some())
+        };
         join_all(
             self.stores
                 .iter()
+                .filter(|(kind, _)| used(kind))
                 .map(|(kind, store)| async { (kind.as_str(), store.ping().await) }),
         )
         .await

@@ -94,6 +94,7 @@ pub(super) fn stalled(stall: &crate::pipeline::Stall) -> Stall {
         reason: stall.reason.as_str().to_owned(),
         since: when(stall.since),
         detail: stall.detail.clone(),
+        record: stall.record.as_ref().map(ToString::to_string),
     }
 }
 

@@ -71,6 +71,12 @@ pub trait EventSource: Send + Sync + 'static {
     /// All topics that may be read (never internal ones), in name order.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
+    /// The broker's identity of one topic now; none when there is no such topic.
+    async fn topic_id(&self, topic: &str) -> Result<Option<String>> {
+        let topics = self.topics().await?;
+        Ok(topics.into_iter().find(|info| &*info.name == topic).map(|info| info.id))
+    }
+
     /// The readable bounds of one partition.
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds>;
 

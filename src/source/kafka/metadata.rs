@@ -65,7 +65,7 @@ impl Metadata {
     /// All topics but Kafka's own, in name order.
     pub(super) async fn topics(&self) -> Result<Vec<TopicInfo>> {
         let client = Arc::clone(&self.client);
-        let (broker, listed) = self.ask("list topics", move || list(&client)).await?;
+        let (broker, listed) = self.ask("list topics", move || list(&client, None)).await?;
         let compacted = self.compaction_of(broker, &listed).await?;
         let mut topics: Vec<TopicInfo> = listed
             .into_iter()
@@ -79,6 +79,14 @@ impl Metadata {
             .collect();
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(topics)
+    }
+
+    /// The id of one topic; none when there is no such topic.
+    pub(super) async fn topic_id(&self, topic: &str) -> Result<Option<String>> {
+        let (client, asked) = (Arc::clone(&self.client), topic.to_owned());
+        let what = format!("ask for the id of topic {topic}");
+        let (_, listed) = self.ask(&what, move || list(&client, Some(&asked))).await?;
+        Ok(listed.into_iter().find(|found| found.name == topic).map(|found| found.id))
     }
 
     /// The bounds of one partition. The client is `read_committed`, so the high one is the last stable offset.
@@ -232,10 +240,10 @@ fn watermarks(client: &Client, of: &TopicPartition) -> Result<(i64, i64), RDKafk
 }
 
 /// All readable topics, and the broker that told. Blocks.
-fn list(client: &Client) -> Result<(i32, Vec<Described>), RDKafkaErrorCode> {
+fn list(client: &Client, one: Option<&str>) -> Result<(i32, Vec<Described>), RDKafkaErrorCode> {
     let metadata = client
         .consumer()
-        .fetch_metadata(None, TIMEOUT)
+        .fetch_metadata(one, TIMEOUT)
         .map_err(|error| code_of(&error))?;
     let readable = metadata
         .topics()

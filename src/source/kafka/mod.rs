@@ -74,6 +74,10 @@ impl EventSource for KafkaSource {
         self.metadata.topics().await
     }
 
+    async fn topic_id(&self, topic: &str) -> Result<Option<String>> {
+        self.metadata.topic_id(topic).await
+    }
+
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds> {
         self.metadata.bounds(partition).await
     }
