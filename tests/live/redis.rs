@@ -1,4 +1,5 @@
 //! The Redis store against a real server, named by `VIEWFOLD_TEST_REDIS`.
+#![cfg(test)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
