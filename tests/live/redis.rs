@@ -1,4 +1,5 @@
 //! The Redis store against a real server, named by `VIEWFOLD_TEST_REDIS`.
+#![cfg(test)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -1428,7 +1429,10 @@ fn cell(dice: &mut Dice, column: &Column) -> Cell {
             items: (0..roll).map(|i| i.to_string().into()).collect(),
             keep: Some(4),
         }),
-        (Family::Object, roll) => put(*dice.pick(&["a", "b"]), [None, Some("[]")][roll % 2]),
+        (Family::Object, roll) => {
+            let names = ["a", "b"];
+            put(names[dice.roll(2)], [None, Some("[]")][roll % 2])
+        }
         (Family::Assign, _) => Cell::Op(Delta::SetOnce(value(dice, ty))),
     }
 }
