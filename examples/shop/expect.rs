@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::stream::{ShopEvent, money, rfc3339};
 
 /// A view's rows: key, then column by column as JSON.
-pub type Rows = BTreeMap<String, BTreeMap<&'static str, Value>>;
+pub(crate) type Rows = BTreeMap<String, BTreeMap<&'static str, Value>>;
 
 #[derive(Default)]
 struct Customer {
@@ -36,7 +36,7 @@ struct Product {
 
 /// The views as they become, event by event.
 #[derive(Default)]
-pub struct Expected {
+pub(crate) struct Expected {
     customers: BTreeMap<String, Customer>,
     products: BTreeMap<String, Product>,
     orders: Rows,
@@ -51,7 +51,7 @@ fn cents(value: &Value) -> i128 {
 }
 
 impl Expected {
-    pub fn apply(&mut self, event: &ShopEvent) {
+    pub(crate) fn apply(&mut self, event: &ShopEvent) {
         self.customer(event);
         self.product(event);
         self.order(event);
@@ -69,7 +69,10 @@ impl Expected {
                 row.spent += cents(&data["total"]);
                 row.last_order = Some(text(&data["orderId"]));
                 row.last_ms = row.last_ms.max(Some(event.time_ms));
-                row.first_ms = Some(row.first_ms.map_or(event.time_ms, |first| first.min(event.time_ms)));
+                row.first_ms = Some(
+                    row.first_ms
+                        .map_or(event.time_ms, |first| first.min(event.time_ms)),
+                );
             }
             "order.cancelled" => {
                 row.orders -= 1;
@@ -87,9 +90,15 @@ impl Expected {
     }
 
     fn product(&mut self, event: &ShopEvent) {
-        let lines = event.value["data"]["lines"].as_array().cloned().unwrap_or_default();
+        let lines = event.value["data"]["lines"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         for line in lines {
-            let (quantity, price) = (line["quantity"].as_i64().unwrap_or_default(), cents(&line["price"]));
+            let (quantity, price) = (
+                line["quantity"].as_i64().unwrap_or_default(),
+                cents(&line["price"]),
+            );
             let row = self.products.entry(text(&line["sku"])).or_default();
             match event.event_type {
                 "order.created" => {
@@ -97,8 +106,15 @@ impl Expected {
                     row.quantity += quantity;
                     row.revenue += price * i128::from(quantity);
                     row.last_ms = row.last_ms.max(Some(event.time_ms));
-                    row.first_ms = Some(row.first_ms.map_or(event.time_ms, |first| first.min(event.time_ms)));
-                    let latest = (event.time_ms, text(&event.value["eventId"]), text(&line["price"]));
+                    row.first_ms = Some(
+                        row.first_ms
+                            .map_or(event.time_ms, |first| first.min(event.time_ms)),
+                    );
+                    let latest = (
+                        event.time_ms,
+                        text(&event.value["eventId"]),
+                        text(&line["price"]),
+                    );
                     row.last_price = row.last_price.take().max(Some(latest));
                 }
                 "order.cancelled" => {
@@ -116,14 +132,18 @@ impl Expected {
     fn order(&mut self, event: &ShopEvent) {
         let data = &event.value["data"];
         let at = json!(rfc3339(event.time_ms));
-        let row = self.orders.entry(text(&data["orderId"])).or_insert_with(|| {
-            let mut row: BTreeMap<&'static str, Value> = ORDER_COLUMNS.iter().map(|c| (*c, Value::Null)).collect();
-            row.insert("order_id", data["orderId"].clone());
-            row.insert("paid", json!("0.00"));
-            row.insert("refunded", json!("0.00"));
-            row.insert("events", json!(0));
-            row
-        });
+        let row = self
+            .orders
+            .entry(text(&data["orderId"]))
+            .or_insert_with(|| {
+                let mut row: BTreeMap<&'static str, Value> =
+                    ORDER_COLUMNS.iter().map(|c| (*c, Value::Null)).collect();
+                row.insert("order_id", data["orderId"].clone());
+                row.insert("paid", json!("0.00"));
+                row.insert("refunded", json!("0.00"));
+                row.insert("events", json!(0));
+                row
+            });
         let add = |row: &mut BTreeMap<&'static str, Value>, column, more: &Value| {
             let sum = cents(&row[column]) + cents(more);
             row.insert(column, json!(money(sum)));
@@ -137,7 +157,9 @@ impl Expected {
             }
             "order.paid" => add(row, "paid", &data["amount"]),
             "order.shipped" => drop(row.insert("carrier", data["carrier"].clone())),
-            "order.cancelled" if data["refunded"] == Value::Bool(true) => add(row, "refunded", &data["total"]),
+            "order.cancelled" if data["refunded"] == Value::Bool(true) => {
+                add(row, "refunded", &data["total"])
+            }
             "order.refunded" => add(row, "refunded", &data["amount"]),
             _ => {}
         }
@@ -151,15 +173,20 @@ impl Expected {
         };
         row.insert("status", json!(status));
         row.insert(stamp, at.clone());
-        row.insert("events", json!(row["events"].as_i64().unwrap_or_default() + 1));
-        let updated = row["updated_at"].as_str().and_then(|was| was.parse::<jiff::Timestamp>().ok());
+        row.insert(
+            "events",
+            json!(row["events"].as_i64().unwrap_or_default() + 1),
+        );
+        let updated = row["updated_at"]
+            .as_str()
+            .and_then(|was| was.parse::<jiff::Timestamp>().ok());
         if updated.is_none_or(|was| was.as_millisecond() < event.time_ms) {
             row.insert("updated_at", at);
         }
     }
 
     /// The rows of one of the shipped views.
-    pub fn rows(&self, view: &str) -> Option<Rows> {
+    pub(crate) fn rows(&self, view: &str) -> Option<Rows> {
         let instant = |ms: &Option<i64>| ms.map_or(Value::Null, |ms| json!(rfc3339(ms)));
         match view {
             "orders" => Some(self.orders.clone()),
@@ -195,7 +222,10 @@ impl Expected {
                             ("shipped", json!(row.shipped)),
                             ("first_sold_at", instant(&row.first_ms)),
                             ("last_sold_at", instant(&row.last_ms)),
-                            ("last_price", json!(row.last_price.as_ref().map(|(_, _, price)| price))),
+                            (
+                                "last_price",
+                                json!(row.last_price.as_ref().map(|(_, _, price)| price)),
+                            ),
                         ]);
                         (sku.clone(), columns)
                     })
@@ -207,6 +237,21 @@ impl Expected {
 }
 
 const ORDER_COLUMNS: [&str; 17] = [
-    "order_id", "customer_id", "status", "currency", "total", "paid", "refunded", "carrier", "lines",
-    "created_at", "paid_at", "shipped_at", "delivered_at", "cancelled_at", "refunded_at", "updated_at", "events",
+    "order_id",
+    "customer_id",
+    "status",
+    "currency",
+    "total",
+    "paid",
+    "refunded",
+    "carrier",
+    "lines",
+    "created_at",
+    "paid_at",
+    "shipped_at",
+    "delivered_at",
+    "cancelled_at",
+    "refunded_at",
+    "updated_at",
+    "events",
 ];

@@ -113,14 +113,26 @@ impl Choice {
 fn main() -> anyhow::Result<()> {
     match Shop::parse().action {
         Action::Create { topic, partitions } => create(&topic, partitions),
-        Action::Produce { topic, choice, rate } => produce(&topic, &choice, rate),
-        Action::Expect { view, choice, columns } => expect(&view, &choice, &columns),
+        Action::Produce {
+            topic,
+            choice,
+            rate,
+        } => produce(&topic, &choice, rate),
+        Action::Expect {
+            view,
+            choice,
+            columns,
+        } => expect(&view, &choice, &columns),
     }
 }
 
 fn create(topic: &Topic, partitions: i32) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &topic.brokers).create()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", &topic.brokers)
+        .create()?;
     let new = NewTopic::new(&topic.topic, partitions, TopicReplication::Fixed(1));
     let made = runtime.block_on(admin.create_topics([&new], &AdminOptions::new()))?;
     for result in made {
@@ -147,7 +159,9 @@ fn produce(topic: &Topic, choice: &Choice, rate: u64) -> anyhow::Result<()> {
             std::thread::sleep(due.saturating_sub(started.elapsed()));
         }
         let payload = serde_json::to_vec(&event.value)?;
-        let mut record = BaseRecord::to(&topic.topic).key(&event.customer).payload(&payload);
+        let mut record = BaseRecord::to(&topic.topic)
+            .key(&event.customer)
+            .payload(&payload);
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error).context("publishing failed");
@@ -156,7 +170,9 @@ fn produce(topic: &Topic, choice: &Choice, rate: u64) -> anyhow::Result<()> {
             record = back;
         }
     }
-    producer.flush(Duration::from_secs(60)).context("not everything was published within 60 s")?;
+    producer
+        .flush(Duration::from_secs(60))
+        .context("not everything was published within 60 s")?;
     let seconds = started.elapsed().as_secs_f64();
     eprintln!("published {} events in {seconds:.1} s", choice.events);
     Ok(())
@@ -167,7 +183,9 @@ fn expect(view: &str, choice: &Choice, columns: &[String]) -> anyhow::Result<()>
     for event in choice.stream() {
         expected.apply(&event);
     }
-    let rows = expected.rows(view).with_context(|| format!("there is no shipped view `{view}`"))?;
+    let rows = expected
+        .rows(view)
+        .with_context(|| format!("there is no shipped view `{view}`"))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for row in rows.values() {
         if columns.is_empty() {

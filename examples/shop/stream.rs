@@ -4,26 +4,26 @@ use serde_json::{Value, json};
 
 /// One event, with the key under which it is published.
 #[derive(Clone, Debug)]
-pub struct ShopEvent {
-    pub customer: String,
-    pub event_type: &'static str,
+pub(crate) struct ShopEvent {
+    pub(crate) customer: String,
+    pub(crate) event_type: &'static str,
     /// Milliseconds since the epoch.
-    pub time_ms: i64,
-    pub value: Value,
+    pub(crate) time_ms: i64,
+    pub(crate) value: Value,
 }
 
 /// What the stream looks like.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    pub seed: u64,
-    pub customers: u64,
-    pub products: u64,
+pub(crate) struct Shape {
+    pub(crate) seed: u64,
+    pub(crate) customers: u64,
+    pub(crate) products: u64,
     /// The share of events that are published twice, 0…1.
-    pub duplicates: f64,
+    pub(crate) duplicates: f64,
     /// The share of events that are held back and published late, 0…1.
-    pub late: f64,
+    pub(crate) late: f64,
     /// Seconds since the epoch at which the stream begins; every event is a millisecond later.
-    pub start: i64,
+    pub(crate) start: i64,
 }
 
 /// An order that is under way.
@@ -43,7 +43,7 @@ enum Stage {
 }
 
 /// The stream; endless.
-pub struct Stream {
+pub(crate) struct Stream {
     shape: Shape,
     random: Random,
     events: u64,
@@ -81,15 +81,23 @@ impl Random {
 }
 
 /// Cents as text with two digits.
-pub fn money(cents: i128) -> String {
+pub(crate) fn money(cents: i128) -> String {
     let sign = if cents < 0 { "-" } else { "" };
     format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
 impl Stream {
-    pub fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape) -> Self {
         let random = Random(shape.seed);
-        Self { shape, random, events: 0, orders: 0, active: Vec::new(), again: None, held: Vec::new() }
+        Self {
+            shape,
+            random,
+            events: 0,
+            orders: 0,
+            active: Vec::new(),
+            again: None,
+            held: Vec::new(),
+        }
     }
 
     fn step(&mut self) -> ShopEvent {
@@ -113,7 +121,12 @@ impl Stream {
                 lines.push((sku, 1 + self.random.below(5), 99 + (product * 37) % 20_000));
             }
         }
-        let order = Order { id, customer, lines, stage: Stage::Created };
+        let order = Order {
+            id,
+            customer,
+            lines,
+            stage: Stage::Created,
+        };
         let data = json!({
             "orderId": order.id, "customerId": order.customer, "total": money(order.total()),
             "currency": "EUR", "lines": order.lines_json(),
@@ -173,26 +186,34 @@ impl Stream {
             "eventId": id, "eventType": event_type, "eventVersion": "1",
             "timestamp": rfc3339(time_ms), "source": "shop", "correlationId": &id[..12], "data": data,
         });
-        ShopEvent { customer: customer.to_owned(), event_type, time_ms, value }
+        ShopEvent {
+            customer: customer.to_owned(),
+            event_type,
+            time_ms,
+            value,
+        }
     }
 }
 
 impl Order {
     fn total(&self) -> i128 {
-        self.lines.iter().map(|(_, quantity, price)| i128::from(quantity * price)).sum()
+        self.lines
+            .iter()
+            .map(|(_, quantity, price)| i128::from(quantity * price))
+            .sum()
     }
 
     fn lines_json(&self) -> Value {
-        let line = |(sku, quantity, price): &(String, u64, u64)| {
-            json!({ "sku": sku, "quantity": quantity, "price": money(i128::from(*price)) })
-        };
+        let line = |(sku, quantity, price): &(String, u64, u64)| json!({ "sku": sku, "quantity": quantity, "price": money(i128::from(*price)) });
         self.lines.iter().map(line).collect()
     }
 }
 
 /// Milliseconds since the epoch as RFC 3339 text in UTC, without needless zeros.
-pub fn rfc3339(time_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(time_ms).map(|at| at.to_string()).unwrap_or_default()
+pub(crate) fn rfc3339(time_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(time_ms)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
 }
 
 impl Iterator for Stream {

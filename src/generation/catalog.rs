@@ -56,7 +56,11 @@ impl Entry {
 
     /// Its state in a store.
     pub fn state(&self, store: StoreKind) -> Option<State> {
-        self.record.stores.iter().find(|(kind, _)| *kind == store).map(|(_, state)| *state)
+        self.record
+            .stores
+            .iter()
+            .find(|(kind, _)| *kind == store)
+            .map(|(_, state)| *state)
     }
 }
 
@@ -70,12 +74,17 @@ pub struct Catalog {
 impl Catalog {
     /// The generations of one projection.
     pub fn of<'c>(&'c self, projection: &'c str) -> impl Iterator<Item = &'c Entry> {
-        self.entries.iter().filter(move |entry| &*entry.record.projection == projection)
+        self.entries
+            .iter()
+            .filter(move |entry| &*entry.record.projection == projection)
     }
 
     /// The generation that readers of `projection` see in `store`.
     pub fn live(&self, projection: &str, store: StoreKind) -> Option<&Entry> {
         let of_projection = |entry: &&Entry| &*entry.record.projection == projection;
-        self.entries.iter().filter(of_projection).find(|entry| entry.state(store) == Some(State::Live))
+        self.entries
+            .iter()
+            .filter(of_projection)
+            .find(|entry| entry.state(store) == Some(State::Live))
     }
 }

@@ -49,11 +49,18 @@ pub(super) struct Ensurer {
 
 impl Ensurer {
     pub(super) fn new(control: Arc<dyn Control>, source: Arc<dyn EventSource>) -> Self {
-        Self { control, source, stages: Arc::default() }
+        Self {
+            control,
+            source,
+            stages: Arc::default(),
+        }
     }
 
     fn set(&self, key: PipelineKey, stage: Stage) {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner).insert(key, stage);
+        self.stages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, stage);
     }
 
     fn stage(&self, key: PipelineKey) -> Stage {
@@ -75,7 +82,10 @@ impl Ensurer {
 
     /// Takes the next step in the background, where there is one. A store that is away delays only itself.
     pub(super) fn advance(&self, wanted: Wanted) {
-        let key = PipelineKey { build: wanted.generation.build, store: wanted.store.kind() };
+        let key = PipelineKey {
+            build: wanted.generation.build,
+            store: wanted.store.kind(),
+        };
         let stage = self.stage(key);
         if matches!(stage, Stage::Working | Stage::Published) {
             return;
@@ -93,7 +103,12 @@ impl Ensurer {
     }
 
     async fn step(&self, wanted: &Wanted, stage: Stage) -> Result<Stage> {
-        let Wanted { generation, store, starts, .. } = wanted;
+        let Wanted {
+            generation,
+            store,
+            starts,
+            ..
+        } = wanted;
         let targets = match stage {
             Stage::Refilling(targets) => targets,
             _ => {
@@ -109,21 +124,35 @@ impl Ensurer {
         };
         let cursors = store.cursors(generation).await?.unwrap_or_default();
         let reached = targets.iter().all(|(partition, target)| {
-            cursors.iter().any(|cursor| cursor.partition == *partition && cursor.position >= *target)
+            cursors
+                .iter()
+                .any(|cursor| cursor.partition == *partition && cursor.position >= *target)
         });
-        if reached { self.publish(wanted).await } else { Ok(Stage::Refilling(targets)) }
+        if reached {
+            self.publish(wanted).await
+        } else {
+            Ok(Stage::Refilling(targets))
+        }
     }
 
     async fn publish(&self, wanted: &Wanted) -> Result<Stage> {
         let kind: StoreKind = wanted.store.kind();
-        wanted.store.publish(&wanted.generation, wanted.intent.max(1)).await?;
+        wanted
+            .store
+            .publish(&wanted.generation, wanted.intent.max(1))
+            .await?;
         if !wanted.published {
-            self.control.set_published(wanted.generation.build, kind).await?;
+            self.control
+                .set_published(wanted.generation.build, kind)
+                .await?;
         }
         Ok(Stage::Published)
     }
 
-    async fn ends(&self, starts: &[(TopicPartition, Position)]) -> Result<Vec<(TopicPartition, Position)>> {
+    async fn ends(
+        &self,
+        starts: &[(TopicPartition, Position)],
+    ) -> Result<Vec<(TopicPartition, Position)>> {
         let mut ends = Vec::with_capacity(starts.len());
         for (partition, _) in starts {
             ends.push((partition.clone(), self.source.bounds(partition).await?.high));

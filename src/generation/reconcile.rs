@@ -74,7 +74,12 @@ impl Reconciler {
                 Err(_) => ReadTopics::new(),
             };
             let change = self.change_of(&record);
-            let entry = Entry { record, definition, change, topics };
+            let entry = Entry {
+                record,
+                definition,
+                change,
+                topics,
+            };
             for (store, state) in &entry.record.stores {
                 pipelines.extend(self.pipeline(&entry, *store, *state, &decisions));
             }
@@ -90,13 +95,21 @@ impl Reconciler {
         for record in self.settings.control.generations().await? {
             let definition = self.definition_of(&record);
             let change = self.change_of(&record);
-            catalog.entries.push(Entry { record, definition, change, topics: ReadTopics::new() });
+            catalog.entries.push(Entry {
+                record,
+                definition,
+                change,
+                topics: ReadTopics::new(),
+            });
         }
         Ok(catalog)
     }
 
     async fn look_for_topics(&mut self) -> Result<()> {
-        if self.topics_at.is_none_or(|at| at.elapsed() >= TOPICS_PERIOD) {
+        if self
+            .topics_at
+            .is_none_or(|at| at.elapsed() >= TOPICS_PERIOD)
+        {
             self.topics = self.settings.source.topics().await?;
             self.topics_at = Some(Instant::now());
         }
@@ -108,12 +121,16 @@ impl Reconciler {
         let control = &self.settings.control;
         let mut records = control.generations().await?;
         for definition in &self.settings.proposed {
-            if records.iter().any(|record| record.projection == definition.name) {
+            if records
+                .iter()
+                .any(|record| record.projection == definition.name)
+            {
                 continue;
             }
             let stores = definition.plan.stores();
-            let record =
-                control.create_first(&definition.name, stores, &definition.text, &definition.hash).await?;
+            let record = control
+                .create_first(&definition.name, stores, &definition.text, &definition.hash)
+                .await?;
             tracing::info!(projection = %definition.name, build = %record.build, "first generation recorded");
             records.push(record);
         }
@@ -122,7 +139,10 @@ impl Reconciler {
     }
 
     /// The definition that a generation runs: its own text, or the Rust projection of its hash.
-    fn definition_of(&mut self, record: &GenerationRecord) -> std::result::Result<Definition, String> {
+    fn definition_of(
+        &mut self,
+        record: &GenerationRecord,
+    ) -> std::result::Result<Definition, String> {
         let settings = &self.settings;
         self.definitions
             .entry(record.build)
@@ -145,22 +165,47 @@ impl Reconciler {
     }
 
     fn change_of(&self, record: &GenerationRecord) -> Change {
-        match self.settings.proposed.iter().find(|proposed| proposed.name == record.projection) {
+        match self
+            .settings
+            .proposed
+            .iter()
+            .find(|proposed| proposed.name == record.projection)
+        {
             Some(proposed) if proposed.hash == record.hash => Change::Unchanged,
             Some(_) => Change::Changed,
             None => Change::Orphaned,
         }
     }
 
-    async fn topics_of(&mut self, record: &GenerationRecord, definition: &Definition) -> Result<ReadTopics> {
+    async fn topics_of(
+        &mut self,
+        record: &GenerationRecord,
+        definition: &Definition,
+    ) -> Result<ReadTopics> {
         let mut read = ReadTopics::new();
-        let selected: Vec<TopicInfo> =
-            topics::selected(&*definition.plan, &self.topics).into_iter().cloned().collect();
+        let selected: Vec<TopicInfo> = topics::selected(&*definition.plan, &self.topics)
+            .into_iter()
+            .cloned()
+            .collect();
         for topic in selected {
             let recorded = self.record_topic(record.build, &topic).await?;
-            let refusal = topics::refusal(&*definition.plan, &topic, &recorded, definition.accept_compacted);
-            let usage = TopicUse { id: recorded.id, refusal };
-            read.insert(Arc::clone(&topic.name), ReadTopic { usage, partitions: topic.partitions });
+            let refusal = topics::refusal(
+                &*definition.plan,
+                &topic,
+                &recorded,
+                definition.accept_compacted,
+            );
+            let usage = TopicUse {
+                id: recorded.id,
+                refusal,
+            };
+            read.insert(
+                Arc::clone(&topic.name),
+                ReadTopic {
+                    usage,
+                    partitions: topic.partitions,
+                },
+            );
         }
         Ok(read)
     }
@@ -172,11 +217,18 @@ impl Reconciler {
             return Ok(recorded.clone());
         }
         let known = self.settings.control.topics(build).await?;
-        let recorded = match known.into_iter().find(|recorded| recorded.topic == topic.name) {
+        let recorded = match known
+            .into_iter()
+            .find(|recorded| recorded.topic == topic.name)
+        {
             Some(recorded) => recorded,
             None => {
                 let starts = self.beginnings(topic).await?;
-                let proposed = TopicRecord { topic: Arc::clone(&topic.name), id: topic.id.clone(), starts };
+                let proposed = TopicRecord {
+                    topic: Arc::clone(&topic.name),
+                    id: topic.id.clone(),
+                    starts,
+                };
                 self.settings.control.add_topic(build, &proposed).await?
             }
         };
@@ -187,8 +239,11 @@ impl Reconciler {
     async fn beginnings(&self, topic: &TopicInfo) -> Result<Vec<(i32, Position)>> {
         let mut starts = Vec::new();
         for partition in 0..topic.partitions {
-            let bounds =
-                self.settings.source.bounds(&TopicPartition::new(Arc::clone(&topic.name), partition)).await?;
+            let bounds = self
+                .settings
+                .source
+                .bounds(&TopicPartition::new(Arc::clone(&topic.name), partition))
+                .await?;
             starts.push((partition, bounds.low));
         }
         Ok(starts)
@@ -210,7 +265,10 @@ impl Reconciler {
             State::Standby => Role::Standby,
             State::Retired | State::Failed | State::Cancelled => return None,
         };
-        let key = PipelineKey { build: generation.build, store: kind };
+        let key = PipelineKey {
+            build: generation.build,
+            store: kind,
+        };
         self.look_for_absence(key);
         self.ensurer.advance(Wanted {
             generation: generation.clone(),
@@ -219,8 +277,11 @@ impl Reconciler {
             published: entry.record.published.contains(&kind),
             intent: entry.record.intent,
         });
-        let topics: BTreeMap<Arc<str>, TopicUse> =
-            entry.topics.iter().map(|(name, topic)| (Arc::clone(name), topic.usage.clone())).collect();
+        let topics: BTreeMap<Arc<str>, TopicUse> = entry
+            .topics
+            .iter()
+            .map(|(name, topic)| (Arc::clone(name), topic.usage.clone()))
+            .collect();
         Some(PipelineSpec {
             key,
             generation,
@@ -236,7 +297,10 @@ impl Reconciler {
     fn look_for_absence(&self, key: PipelineKey) {
         let absent = |stall: &crate::pipeline::Stall| stall.reason == Reason::GenerationAbsent;
         let tracks = self.settings.board.tracks();
-        if tracks.iter().any(|((of, _), status)| *of == key && status.stall.as_ref().is_some_and(absent)) {
+        if tracks
+            .iter()
+            .any(|((of, _), status)| *of == key && status.stall.as_ref().is_some_and(absent))
+        {
             self.ensurer.absent(key);
         }
     }
@@ -244,7 +308,9 @@ impl Reconciler {
     fn starts(&self, entry: &Entry) -> Vec<(TopicPartition, Position)> {
         let mut starts = Vec::new();
         for topic in entry.topics.keys() {
-            let Some(recorded) = self.recorded.get(&(entry.record.build, Arc::clone(topic))) else { continue };
+            let Some(recorded) = self.recorded.get(&(entry.record.build, Arc::clone(topic))) else {
+                continue;
+            };
             starts.extend(
                 recorded.starts.iter().map(|(partition, at)| {
                     (TopicPartition::new(Arc::clone(topic), *partition), *at)

@@ -19,7 +19,14 @@ pub struct ReadTopic {
 
 /// The existing topics that a projection selects, in name order.
 pub(super) fn selected<'t>(plan: &dyn Projection, topics: &'t [TopicInfo]) -> Vec<&'t TopicInfo> {
-    topics.iter().filter(|topic| plan.topics().iter().any(|selector| selector.selects(&topic.name))).collect()
+    topics
+        .iter()
+        .filter(|topic| {
+            plan.topics()
+                .iter()
+                .any(|selector| selector.selects(&topic.name))
+        })
+        .collect()
 }
 
 /// Why a generation must not read `topic`, if so: it is another topic than the one it began to
@@ -74,8 +81,17 @@ mod tests {
 
     #[test]
     fn a_recreated_topic_is_told_by_its_identity() {
-        let topic = |id: &str| TopicInfo { name: "orders".into(), id: id.into(), partitions: 1, compacted: false };
-        let recorded = TopicRecord { topic: "orders".into(), id: "a".into(), starts: Vec::new() };
+        let topic = |id: &str| TopicInfo {
+            name: "orders".into(),
+            id: id.into(),
+            partitions: 1,
+            compacted: false,
+        };
+        let recorded = TopicRecord {
+            topic: "orders".into(),
+            id: "a".into(),
+            starts: Vec::new(),
+        };
         let plan = crate::projection::Definition::parse(
             "p",
             "p.toml",

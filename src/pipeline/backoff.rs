@@ -13,7 +13,11 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Waits about `first` at first, about `most` at last.
     pub(crate) fn new(first: Duration, most: Duration) -> Self {
-        Self { next: first, first, most }
+        Self {
+            next: first,
+            first,
+            most,
+        }
     }
 
     /// The next wait.

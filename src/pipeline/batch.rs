@@ -31,9 +31,26 @@ pub(super) struct Segment {
 
 impl Segment {
     /// The part of `chunk` that a track at `from` has not seen.
-    pub(super) fn new(partition: TopicPartition, claim: Uuid, chunk: HeldChunk, from: Position) -> Self {
-        let (start, end, to) = (chunk.chunk().first_at(from), chunk.chunk().len(), chunk.chunk().range().to);
-        Self { partition, claim, chunk, start, end, from, to }
+    pub(super) fn new(
+        partition: TopicPartition,
+        claim: Uuid,
+        chunk: HeldChunk,
+        from: Position,
+    ) -> Self {
+        let (start, end, to) = (
+            chunk.chunk().first_at(from),
+            chunk.chunk().len(),
+            chunk.chunk().range().to,
+        );
+        Self {
+            partition,
+            claim,
+            chunk,
+            start,
+            end,
+            from,
+            to,
+        }
     }
 
     /// Cuts before record `index`: what stays, and the rest.
@@ -42,8 +59,19 @@ impl Segment {
             return (None, self);
         }
         let at = Position::at(self.chunk.chunk().offset(index));
-        let rest = Self { start: index, from: at, ..self.clone() };
-        (Some(Self { end: index, to: at, ..self }), rest)
+        let rest = Self {
+            start: index,
+            from: at,
+            ..self.clone()
+        };
+        (
+            Some(Self {
+                end: index,
+                to: at,
+                ..self
+            }),
+            rest,
+        )
     }
 }
 
@@ -150,7 +178,11 @@ impl OpenBatch {
     }
 
     fn row_count(&self) -> usize {
-        if self.reading { self.keys.len() } else { self.fold.rows() }
+        if self.reading {
+            self.keys.len()
+        } else {
+            self.fold.rows()
+        }
     }
 
     /// Folds as much of `segment` as there is room for.
@@ -159,7 +191,10 @@ impl OpenBatch {
         let Some(map) = held.chunk().map(rules.plan.paths()) else {
             let fault = Fault::bug("chunk was decoded without this projection's paths");
             let record = segment.partition.record(segment.from.offset());
-            return Left { rest: Some(segment), culprit: Some(Culprit { record, fault }) };
+            return Left {
+                rest: Some(segment),
+                culprit: Some(Culprit { record, fault }),
+            };
         };
         let mut newest = None;
         for index in segment.start..segment.end {
@@ -168,12 +203,16 @@ impl OpenBatch {
             }
             let event = held.chunk().event(index, &map);
             let offset = event.offset();
-            if !rules.skips.is_empty() && rules.skips.contains(&(segment.partition.clone(), offset)) {
+            if !rules.skips.is_empty() && rules.skips.contains(&(segment.partition.clone(), offset))
+            {
                 self.counts.skipped += 1;
                 continue;
             }
             if let Err(fault) = self.absorb(&event, &segment.partition, rules) {
-                let culprit = Culprit { record: segment.partition.record(offset), fault };
+                let culprit = Culprit {
+                    record: segment.partition.record(offset),
+                    fault,
+                };
                 return self.cut(segment, index, newest, Some(culprit));
             }
             newest = newest.max(event.time_micros());
@@ -182,12 +221,21 @@ impl OpenBatch {
         Left::default()
     }
 
-    fn cut(&mut self, segment: Segment, index: usize, newest: Option<i64>, culprit: Option<Culprit>) -> Left {
+    fn cut(
+        &mut self,
+        segment: Segment,
+        index: usize,
+        newest: Option<i64>,
+        culprit: Option<Culprit>,
+    ) -> Left {
         let (taken, rest) = segment.split(index);
         if let Some(taken) = taken {
             self.keep(taken, newest);
         }
-        Left { rest: Some(rest), culprit }
+        Left {
+            rest: Some(rest),
+            culprit,
+        }
     }
 
     fn keep(&mut self, segment: Segment, newest: Option<i64>) {
@@ -210,7 +258,12 @@ impl OpenBatch {
         self.segments.push(segment);
     }
 
-    fn absorb(&mut self, event: &Event<'_>, partition: &TopicPartition, rules: &Rules) -> Result<()> {
+    fn absorb(
+        &mut self,
+        event: &Event<'_>,
+        partition: &TopicPartition,
+        rules: &Rules,
+    ) -> Result<()> {
         if let Some(fault) = event.fault() {
             return Err(fault);
         }
@@ -268,7 +321,10 @@ impl Counts {
             Handled::Filtered => self.filtered += 1,
             Handled::Unmatched => {
                 self.filtered += 1;
-                *self.unmatched.entry(event.event_type().into_owned()).or_default() += 1;
+                *self
+                    .unmatched
+                    .entry(event.event_type().into_owned())
+                    .or_default() += 1;
             }
         }
     }
@@ -289,17 +345,24 @@ pub(super) fn fold_onto(
         let map = chunk.map(rules.plan.paths()).unwrap_or_else(blank);
         for index in segment.start..segment.end {
             let event = chunk.event(index, &map);
-            if rules.skips.contains(&(segment.partition.clone(), event.offset())) {
+            if rules
+                .skips
+                .contains(&(segment.partition.clone(), event.offset()))
+            {
                 counts.skipped += 1;
                 continue;
             }
             ops.clear();
-            let folded = guarded(|| rules.plan.handle(&event, &fold, &mut ops)).and_then(|handled| {
-                counts.add(handled, &event);
-                fold.absorb(&mut ops)
-            });
+            let folded =
+                guarded(|| rules.plan.handle(&event, &fold, &mut ops)).and_then(|handled| {
+                    counts.add(handled, &event);
+                    fold.absorb(&mut ops)
+                });
             if let Err(fault) = folded {
-                return Err(Culprit { record: event.record(), fault });
+                return Err(Culprit {
+                    record: event.record(),
+                    fault,
+                });
             }
         }
     }
@@ -314,7 +377,10 @@ fn guarded<T>(handler: impl FnOnce() -> Result<T>) -> Result<T> {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "without a message".to_owned());
-        Err(Fault::new(FaultKind::Bug, format!("handler panicked: {what}")))
+        Err(Fault::new(
+            FaultKind::Bug,
+            format!("handler panicked: {what}"),
+        ))
     })
 }
 

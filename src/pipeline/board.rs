@@ -84,15 +84,23 @@ impl Board {
 
     /// A copy of everything, by pipeline and partition.
     pub fn tracks(&self) -> Vec<(TrackName, TrackStatus)> {
-        let mut tracks: Vec<_> =
-            self.facts().tracks.iter().map(|(name, status)| (name.clone(), status.clone())).collect();
+        let mut tracks: Vec<_> = self
+            .facts()
+            .tracks
+            .iter()
+            .map(|(name, status)| (name.clone(), status.clone()))
+            .collect();
         tracks.sort_by(|(a, _), (b, _)| a.cmp(b));
         tracks
     }
 
     /// Event types that matched no handler, with how often.
     pub fn unmatched(&self, key: PipelineKey) -> BTreeMap<String, u64> {
-        self.facts().unmatched.get(&key).cloned().unwrap_or_default()
+        self.facts()
+            .unmatched
+            .get(&key)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The log's bounds of a partition that this process owns.
@@ -146,7 +154,10 @@ impl Board {
     pub(super) fn stall(&self, key: PipelineKey, partition: &TopicPartition, stall: Option<Stall>) {
         if let Some(status) = self.facts().tracks.get_mut(&(key, partition.clone())) {
             status.stall = match (stall, &status.stall) {
-                (Some(new), Some(old)) if old.reason == new.reason => Some(Stall { since: old.since, ..new }),
+                (Some(new), Some(old)) if old.reason == new.reason => Some(Stall {
+                    since: old.since,
+                    ..new
+                }),
                 (new, _) => new,
             };
         }
@@ -167,7 +178,9 @@ impl Board {
     pub(super) fn chunk_read(&self, chunk: &Chunk) {
         let mut facts = self.facts();
         let partition = chunk.partition();
-        let Some(bounds) = facts.bounds.get_mut(partition) else { return };
+        let Some(bounds) = facts.bounds.get_mut(partition) else {
+            return;
+        };
         bounds.high = bounds.high.max(chunk.end());
         let bounds = *bounds;
         let from = chunk.range().from;
@@ -188,7 +201,9 @@ impl Board {
         let blank = SlotMap(Box::default());
         let mut facts = self.facts();
         for segment in commit.segments() {
-            let Some(status) = facts.tracks.get_mut(&(spec.key, segment.partition.clone())) else { continue };
+            let Some(status) = facts.tracks.get_mut(&(spec.key, segment.partition.clone())) else {
+                continue;
+            };
             status.position = Some(segment.to);
             if segment.end > segment.start {
                 let last = segment.chunk.chunk().event(segment.end - 1, &blank);
@@ -217,53 +232,84 @@ impl Board {
         let metrics = telemetry::metrics();
         for (partition, bounds) in &facts.bounds {
             let labels = [&*partition.topic, &partition.partition.to_string()];
-            metrics.log_end_position.with_label_values(&labels).set(bounds.high.offset());
-            metrics.log_start_position.with_label_values(&labels).set(bounds.low.offset());
+            metrics
+                .log_end_position
+                .with_label_values(&labels)
+                .set(bounds.high.offset());
+            metrics
+                .log_start_position
+                .with_label_values(&labels)
+                .set(bounds.low.offset());
         }
     }
 }
 
 impl TrackStatus {
     fn sample(&mut self, now: Instant) {
-        let Some(position) = self.position else { return };
+        let Some(position) = self.position else {
+            return;
+        };
         if let Some((at, before)) = self.sampled {
             let elapsed = now.saturating_duration_since(at).as_secs_f64();
             if elapsed < 0.2 {
                 return;
             }
             let moved = before.distance_to(position) as f64 / elapsed;
-            self.rate = if moved == 0.0 && self.rate < 0.5 { 0.0 } else { 0.7 * self.rate + 0.3 * moved };
+            self.rate = if moved == 0.0 && self.rate < 0.5 {
+                0.0
+            } else {
+                0.7 * self.rate + 0.3 * moved
+            };
         }
         self.sampled = Some((now, position));
     }
 
     fn publish(&self, key: PipelineKey, partition: &TopicPartition) {
         if let (Some(position), Some(lag)) = (self.position, self.lag_records()) {
-            let oldest = self.oldest_unapplied_ms.filter(|_| lag > 0).map(|ms| ms as f64 / 1000.0);
+            let oldest = self
+                .oldest_unapplied_ms
+                .filter(|_| lag > 0)
+                .map(|ms| ms as f64 / 1000.0);
             telemetry::track_at(self.labels(key, partition), position.offset(), lag, oldest);
         }
     }
 
     fn labels<'s>(&'s self, key: PipelineKey, partition: &'s TopicPartition) -> TrackLabels<'s> {
-        TrackLabels { projection: &self.projection, store: key.store.as_str(), role: self.role, partition }
+        TrackLabels {
+            projection: &self.projection,
+            store: key.store.as_str(),
+            role: self.role,
+            partition,
+        }
     }
 }
 
 /// Counts a batch that is in the store.
 fn count(spec: &PipelineSpec, commit: &Commit, counts: &Counts) {
     let metrics = telemetry::metrics();
-    let (projection, store, role) =
-        (&*spec.generation.projection, spec.key.store.as_str(), spec.role.as_str());
-    for (outcome, events) in
-        [("applied", counts.applied), ("filtered", counts.filtered), ("skipped", counts.skipped)]
-    {
+    let (projection, store, role) = (
+        &*spec.generation.projection,
+        spec.key.store.as_str(),
+        spec.role.as_str(),
+    );
+    for (outcome, events) in [
+        ("applied", counts.applied),
+        ("filtered", counts.filtered),
+        ("skipped", counts.skipped),
+    ] {
         metrics
             .events_processed
             .with_label_values(&[projection, store, role, outcome])
             .inc_by(events);
     }
-    let newest = commit.moves().iter().filter_map(|wanted| wanted.newest_micros).max();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as i64);
+    let newest = commit
+        .moves()
+        .iter()
+        .filter_map(|wanted| wanted.newest_micros)
+        .max();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_micros() as i64);
     if let Some(newest) = newest {
         metrics
             .event_time_to_visible

@@ -56,9 +56,15 @@ impl Budget {
         let units = u32::try_from(bytes.max(1 << 20) / UNIT).unwrap_or(u32::MAX >> 4);
         let metrics = telemetry::metrics();
         let none: [&str; 0] = [];
-        metrics.inflight_limit_bytes.with_label_values(&none).set(i64::from(units) * UNIT as i64);
+        metrics
+            .inflight_limit_bytes
+            .with_label_values(&none)
+            .set(i64::from(units) * UNIT as i64);
         inflight().set(0);
-        Self { permits: Arc::new(Semaphore::new(units as usize)), units }
+        Self {
+            permits: Arc::new(Semaphore::new(units as usize)),
+            units,
+        }
     }
 
     /// The whole budget, in bytes.
@@ -68,12 +74,19 @@ impl Budget {
 
     /// Takes `bytes` if they are free.
     pub(super) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
-        let permit = Arc::clone(&self.permits).try_acquire_many_owned(self.units_of(bytes)).ok()?;
-        Some(Reservation { permit, budget: self.clone() })
+        let permit = Arc::clone(&self.permits)
+            .try_acquire_many_owned(self.units_of(bytes))
+            .ok()?;
+        Some(Reservation {
+            permit,
+            budget: self.clone(),
+        })
     }
 
     fn units_of(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
+        u32::try_from(bytes.div_ceil(UNIT))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.units)
     }
 }
 
@@ -92,7 +105,13 @@ impl Reservation {
             self.permit.merge(more.permit);
         }
         inflight().add((self.permit.num_permits() * UNIT) as i64);
-        HeldChunk { shared: Arc::new(Held { chunk, bytes, permit: Some(self.permit) }) }
+        HeldChunk {
+            shared: Arc::new(Held {
+                chunk,
+                bytes,
+                permit: Some(self.permit),
+            }),
+        }
     }
 }
 
@@ -106,7 +125,13 @@ impl HeldChunk {
     /// so it is not counted against the budget.
     pub(super) fn again(&self, decoding: &Decoding) -> Self {
         let chunk = decoding.again(self.chunk());
-        Self { shared: Arc::new(Held { bytes: chunk.memory(), chunk, permit: None }) }
+        Self {
+            shared: Arc::new(Held {
+                bytes: chunk.memory(),
+                chunk,
+                permit: None,
+            }),
+        }
     }
 
     /// What it takes in memory, in bytes.

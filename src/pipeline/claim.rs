@@ -32,9 +32,15 @@ impl Claimant {
     ) -> Result<Position, End> {
         let bounds = self.source.bounds(partition).await.map_err(kafka_away)?;
         let cursor = read_cursor(spec, partition, bounds).await?;
-        self.member.prove(partition, cursor.position).await.map_err(kafka_away)?;
-        let claimed =
-            spec.store.claim(&spec.generation, &cursor, claim).await.map_err(|fault| store_away(spec, fault))?;
+        self.member
+            .prove(partition, cursor.position)
+            .await
+            .map_err(kafka_away)?;
+        let claimed = spec
+            .store
+            .claim(&spec.generation, &cursor, claim)
+            .await
+            .map_err(|fault| store_away(spec, fault))?;
         let position = match claimed {
             Claimed::Ours(position) => position,
             Claimed::Lost => return Err(End::Fenced),
@@ -53,14 +59,31 @@ impl Claimant {
 
 /// The track's cursor; a partition that was added since the generation was created begins at the
 /// beginning of its log.
-async fn read_cursor(spec: &PipelineSpec, partition: &TopicPartition, bounds: Bounds) -> Result<Cursor, End> {
+async fn read_cursor(
+    spec: &PipelineSpec,
+    partition: &TopicPartition,
+    bounds: Bounds,
+) -> Result<Cursor, End> {
     let away = |fault| store_away(spec, fault);
     for _ in 0..2 {
-        let cursors = spec.store.cursors(&spec.generation).await.map_err(away)?.ok_or(End::Gone)?;
-        if let Some(cursor) = cursors.into_iter().find(|cursor| cursor.partition == *partition) {
+        let cursors = spec
+            .store
+            .cursors(&spec.generation)
+            .await
+            .map_err(away)?
+            .ok_or(End::Gone)?;
+        if let Some(cursor) = cursors
+            .into_iter()
+            .find(|cursor| cursor.partition == *partition)
+        {
             return Ok(cursor);
         }
-        if !spec.store.add_cursor(&spec.generation, partition, bounds.low).await.map_err(away)? {
+        if !spec
+            .store
+            .add_cursor(&spec.generation, partition, bounds.low)
+            .await
+            .map_err(away)?
+        {
             return Err(End::Gone);
         }
     }

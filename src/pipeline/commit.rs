@@ -40,7 +40,10 @@ impl Commit {
             spec,
             rules,
             segments: cut.segments,
-            batch: Batch { moves: cut.moves, rows: cut.rows },
+            batch: Batch {
+                moves: cut.moves,
+                rows: cut.rows,
+            },
             keys: cut.keys,
             events: cut.events,
             last_event: cut.last_event,
@@ -65,7 +68,10 @@ impl Commit {
     }
 
     pub(super) fn touches(&self, partition: &TopicPartition) -> bool {
-        self.batch.moves.iter().any(|wanted| wanted.partition == *partition)
+        self.batch
+            .moves
+            .iter()
+            .any(|wanted| wanted.partition == *partition)
     }
 }
 
@@ -83,7 +89,10 @@ pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
             Ok(_) => "ok",
             Err(fault) => fault.kind.as_str(),
         };
-        metrics.store_operations.with_label_values(&[store, "apply", result]).inc();
+        metrics
+            .store_operations
+            .with_label_values(&[store, "apply", result])
+            .inc();
         metrics
             .store_operation_duration
             .with_label_values(&[store, "apply"])
@@ -92,7 +101,11 @@ pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
             Err(fault) if fault.kind == FaultKind::Transient && started.elapsed() < PATIENCE => {
                 metrics
                     .retries
-                    .with_label_values(&[&*commit.spec.generation.projection, store, fault.kind.as_str()])
+                    .with_label_values(&[
+                        &*commit.spec.generation.projection,
+                        store,
+                        fault.kind.as_str(),
+                    ])
                     .inc();
                 tokio::time::sleep(backoff.next()).await;
             }
@@ -137,29 +150,36 @@ async fn attempt(commit: &Commit) -> Result<Written> {
 async fn attempt_reading(commit: &Commit) -> Result<Written> {
     let counts = Mutex::new(Counts::default());
     let stopped: Mutex<Option<Culprit>> = Mutex::new(None);
-    let fold = |rows: &[(crate::projection::RowKey, Option<crate::projection::Row>)]| match fold_onto(
-        &commit.segments,
-        &commit.rules,
-        rows,
-    ) {
-        Ok((deltas, counted)) => {
-            *counts.lock().unwrap_or_else(PoisonError::into_inner) = counted;
-            Ok(deltas)
-        }
-        Err(culprit) => {
-            let fault = culprit.fault.clone();
-            *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(culprit);
-            Err(fault)
-        }
-    };
+    let fold =
+        |rows: &[(crate::projection::RowKey, Option<crate::projection::Row>)]| match fold_onto(
+            &commit.segments,
+            &commit.rules,
+            rows,
+        ) {
+            Ok((deltas, counted)) => {
+                *counts.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+                Ok(deltas)
+            }
+            Err(culprit) => {
+                let fault = culprit.fault.clone();
+                *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(culprit);
+                Err(fault)
+            }
+        };
     let (store, generation) = (&commit.spec.store, &commit.spec.generation);
-    let outcome = store.apply_reading(generation, &commit.batch.moves, &commit.keys, &fold).await;
-    if let (Err(_), Some(culprit)) = (&outcome, stopped.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+    let outcome = store
+        .apply_reading(generation, &commit.batch.moves, &commit.keys, &fold)
+        .await;
+    if let (Err(_), Some(culprit)) = (
+        &outcome,
+        stopped.into_inner().unwrap_or_else(PoisonError::into_inner),
+    ) {
         return Ok(Written::Stopped(culprit));
     }
     Ok(match outcome? {
-        Outcome::Applied => Written::Applied(counts.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Outcome::Applied => {
+            Written::Applied(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+        }
         Outcome::Refused(verdicts) => Written::Refused(verdicts),
     })
 }
-

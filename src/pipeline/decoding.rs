@@ -25,19 +25,33 @@ pub trait Envelopes: Send + Sync + 'static {
 pub(super) struct Decoding {
     envelopes: Arc<dyn Envelopes>,
     known: Mutex<HashMap<Arc<str>, Envelope>>,
+    /// One look-up at a time: the partitions of a new topic all ask at once.
+    looking_up: tokio::sync::Mutex<()>,
     paths: RwLock<HashMap<Arc<str>, Arc<PathSet>>>,
 }
 
 impl Decoding {
     pub(super) fn new(envelopes: Arc<dyn Envelopes>) -> Self {
-        Self { envelopes, known: Mutex::default(), paths: RwLock::default() }
+        Self {
+            envelopes,
+            known: Mutex::default(),
+            looking_up: tokio::sync::Mutex::default(),
+            paths: RwLock::default(),
+        }
     }
 
     /// Sets what `topic`'s records are decoded for: the union of the paths of `plans`.
-    pub(super) fn need<'a>(&self, topic: &Arc<str>, plans: impl Iterator<Item = &'a Arc<dyn Projection>>) {
+    pub(super) fn need<'a>(
+        &self,
+        topic: &Arc<str>,
+        plans: impl Iterator<Item = &'a Arc<dyn Projection>>,
+    ) {
         let wanted = PathSet::new(plans.flat_map(|plan| plan.paths().iter().cloned()));
         let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
-        if paths.get(topic).is_none_or(|now| now.paths() != wanted.paths()) {
+        if paths
+            .get(topic)
+            .is_none_or(|now| now.paths() != wanted.paths())
+        {
             paths.insert(Arc::clone(topic), Arc::new(wanted));
         }
     }
@@ -48,7 +62,10 @@ impl Decoding {
     }
 
     /// Decodes a chunk once, for everybody.
-    pub(super) async fn decode(&self, raw: RawChunk) -> Result<Chunk, (RawChunk, crate::fault::Fault)> {
+    pub(super) async fn decode(
+        &self,
+        raw: RawChunk,
+    ) -> Result<Chunk, (RawChunk, crate::fault::Fault)> {
         let topic = Arc::clone(&raw.partition.topic);
         let envelope = match self.envelope(&topic, &raw).await {
             Ok(envelope) => envelope,
@@ -58,7 +75,10 @@ impl Decoding {
         let records = raw.records.len() as u64;
         let chunk = Decoder::new(envelope, self.paths_of(&topic)).decode(raw);
         let metrics = telemetry::metrics();
-        metrics.records_decoded.with_label_values(&[&*topic, &partition]).inc_by(records);
+        metrics
+            .records_decoded
+            .with_label_values(&[&*topic, &partition])
+            .inc_by(records);
         Ok(chunk)
     }
 
@@ -68,8 +88,12 @@ impl Decoding {
     }
 
     async fn envelope(&self, topic: &Arc<str>, raw: &RawChunk) -> Result<Envelope> {
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(topic) {
-            return Ok(known.clone());
+        if let Some(known) = self.known_envelope(topic) {
+            return Ok(known);
+        }
+        let _one_at_a_time = self.looking_up.lock().await;
+        if let Some(known) = self.known_envelope(topic) {
+            return Ok(known);
         }
         let envelope = match self.envelopes.known(topic).await? {
             Some(known) => known,
@@ -84,8 +108,19 @@ impl Decoding {
         Ok(envelope)
     }
 
+    fn known_envelope(&self, topic: &str) -> Option<Envelope> {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(topic)
+            .cloned()
+    }
+
     /// Forgets the envelope of a topic that was recreated.
     pub(super) fn forget(&self, topic: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(topic);
     }
 }

@@ -25,8 +25,8 @@ use super::lane::Lane;
 use super::policy::{self, Again};
 use super::readers::Readers;
 use super::spec::{
-    End, FeedTrack, FeederInput, LaneInput, LaneTrack, Limits, Notice, PipelineKey, PipelineSpec, Role,
-    Shares,
+    End, FeedTrack, FeederInput, LaneInput, LaneTrack, Limits, Notice, PipelineKey, PipelineSpec,
+    Role, Shares,
 };
 use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
@@ -93,7 +93,9 @@ impl Engine {
     pub async fn finish(self, grace: Duration) {
         let _ = self.orders.send(Order::Finish(grace));
         if tokio::time::timeout(grace, self.task).await.is_err() {
-            tracing::warn!("engine did not finish within its grace period; what was not committed is read again");
+            tracing::warn!(
+                "engine did not finish within its grace period; what was not committed is read again"
+            );
         }
     }
 }
@@ -150,7 +152,10 @@ impl Running {
         };
         let shares = shares_of(&around.budget, 1, 1);
         Self {
-            claimant: Claimant { source: parts.source, member },
+            claimant: Claimant {
+                source: parts.source,
+                member,
+            },
             around,
             limits: parts.limits,
             owned: HashMap::new(),
@@ -197,7 +202,11 @@ impl Running {
         metrics.rebalances.with_label_values(&[kind]).inc();
         tracing::info!(kind, partitions = ?partitions, "group changed");
         for partition in partitions {
-            if kind == "assigned" { self.own(partition) } else { self.disown(&partition) }
+            if kind == "assigned" {
+                self.own(partition)
+            } else {
+                self.disown(&partition)
+            }
         }
         self.share_out();
         self.last_bounds = None;
@@ -208,8 +217,9 @@ impl Running {
             return;
         }
         let (feeder, inputs) = mpsc::unbounded_channel();
-        let task =
-            tokio::spawn(Feeder::new(partition.clone(), self.around.clone(), self.shares).run(inputs));
+        let task = tokio::spawn(
+            Feeder::new(partition.clone(), self.around.clone(), self.shares).run(inputs),
+        );
         self.owned.insert(partition.clone(), Owned { feeder, task });
         let keys: Vec<PipelineKey> = self.pipelines.keys().copied().collect();
         for key in keys {
@@ -230,21 +240,32 @@ impl Running {
 
     /// Adds the track where the pipeline reads the partition's topic and may do so.
     fn add_track(&mut self, key: PipelineKey, partition: &TopicPartition) {
-        let Some(pipeline) = self.pipelines.get(&key) else { return };
-        let Some(topic) = pipeline.spec.topics.get(&partition.topic) else { return };
+        let Some(pipeline) = self.pipelines.get(&key) else {
+            return;
+        };
+        let Some(topic) = pipeline.spec.topics.get(&partition.topic) else {
+            return;
+        };
         self.around.board.track(&pipeline.spec, partition);
         if let Some(refusal) = &topic.refusal {
-            self.around.board.stall(key, partition, Some(refusal.clone()));
+            self.around
+                .board
+                .stall(key, partition, Some(refusal.clone()));
             return;
         }
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(3));
-        let track = Track { state: TrackState::Waiting(Instant::now()), backoff };
+        let track = Track {
+            state: TrackState::Waiting(Instant::now()),
+            backoff,
+        };
         self.tracks.entry((key, partition.clone())).or_insert(track);
     }
 
     fn remove_track(&mut self, key: PipelineKey, partition: &TopicPartition) {
-        if let Some(Track { state: TrackState::Running(claim), .. }) =
-            self.tracks.remove(&(key, partition.clone()))
+        if let Some(Track {
+            state: TrackState::Running(claim),
+            ..
+        }) = self.tracks.remove(&(key, partition.clone()))
         {
             self.stop_feeding(key, partition, claim);
         }
@@ -256,11 +277,18 @@ impl Running {
             let _ = owned.feeder.send(FeederInput::Stop { key, claim });
         }
         if let Some(lane) = self.lane_of(key, partition) {
-            let _ = lane.send(LaneInput::Close { partition: partition.clone(), claim });
+            let _ = lane.send(LaneInput::Close {
+                partition: partition.clone(),
+                claim,
+            });
         }
     }
 
-    fn lane_of(&self, key: PipelineKey, partition: &TopicPartition) -> Option<&UnboundedSender<LaneInput>> {
+    fn lane_of(
+        &self,
+        key: PipelineKey,
+        partition: &TopicPartition,
+    ) -> Option<&UnboundedSender<LaneInput>> {
         let lanes = &self.pipelines.get(&key)?.lanes;
         let index = usize::try_from(partition.partition).unwrap_or(0) % lanes.len().max(1);
         lanes.get(index).map(|(lane, _)| lane)
@@ -268,8 +296,12 @@ impl Running {
 
     fn set_pipelines(&mut self, wanted: Vec<PipelineSpec>) {
         let keys: BTreeSet<PipelineKey> = wanted.iter().map(|spec| spec.key).collect();
-        let gone: Vec<PipelineKey> =
-            self.pipelines.keys().filter(|key| !keys.contains(key)).copied().collect();
+        let gone: Vec<PipelineKey> = self
+            .pipelines
+            .keys()
+            .filter(|key| !keys.contains(key))
+            .copied()
+            .collect();
         gone.into_iter().for_each(|key| self.remove_pipeline(key));
         self.need_paths(&wanted);
         for spec in wanted {
@@ -280,9 +312,13 @@ impl Running {
     }
 
     fn need_paths(&self, wanted: &[PipelineSpec]) {
-        let topics: BTreeSet<&Arc<str>> = wanted.iter().flat_map(|spec| spec.topics.keys()).collect();
+        let topics: BTreeSet<&Arc<str>> =
+            wanted.iter().flat_map(|spec| spec.topics.keys()).collect();
         for topic in topics {
-            let plans = wanted.iter().filter(|spec| spec.topics.contains_key(topic)).map(|spec| &spec.plan);
+            let plans = wanted
+                .iter()
+                .filter(|spec| spec.topics.contains_key(topic))
+                .map(|spec| &spec.plan);
             self.around.decoding.need(topic, plans);
         }
     }
@@ -293,7 +329,10 @@ impl Running {
             self.remove_track(key, partition);
         }
         if let Some(pipeline) = self.pipelines.remove(&key) {
-            pipeline.lanes.iter().for_each(|(lane, _)| drop(lane.send(LaneInput::Finish)));
+            pipeline
+                .lanes
+                .iter()
+                .for_each(|(lane, _)| drop(lane.send(LaneInput::Finish)));
         }
     }
 
@@ -310,13 +349,23 @@ impl Running {
                 pipeline.spec = Arc::clone(&spec);
             }
             None => {
-                let lanes = (0..self.limits.lanes.max(1)).map(|_| self.start_lane(&spec)).collect();
-                self.pipelines.insert(key, Pipeline { spec: Arc::clone(&spec), lanes });
+                let lanes = (0..self.limits.lanes.max(1))
+                    .map(|_| self.start_lane(&spec))
+                    .collect();
+                self.pipelines.insert(
+                    key,
+                    Pipeline {
+                        spec: Arc::clone(&spec),
+                        lanes,
+                    },
+                );
             }
         }
         let partitions: Vec<TopicPartition> = self.owned.keys().cloned().collect();
         for partition in partitions {
-            let Some(topic) = spec.topics.get(&partition.topic) else { continue };
+            let Some(topic) = spec.topics.get(&partition.topic) else {
+                continue;
+            };
             if topic.refusal.is_some() {
                 self.around.decoding.forget(&partition.topic);
                 self.refuse_track(key, &partition);
@@ -327,8 +376,10 @@ impl Running {
 
     /// Stops a track whose topic must not be read (any more).
     fn refuse_track(&mut self, key: PipelineKey, partition: &TopicPartition) {
-        if let Some(Track { state: TrackState::Running(claim), .. }) =
-            self.tracks.remove(&(key, partition.clone()))
+        if let Some(Track {
+            state: TrackState::Running(claim),
+            ..
+        }) = self.tracks.remove(&(key, partition.clone()))
         {
             self.stop_feeding(key, partition, claim);
         }
@@ -347,8 +398,11 @@ impl Running {
     }
 
     fn subscribe(&mut self) {
-        let topics: BTreeSet<Arc<str>> =
-            self.pipelines.values().flat_map(|pipeline| pipeline.spec.topics.keys().cloned()).collect();
+        let topics: BTreeSet<Arc<str>> = self
+            .pipelines
+            .values()
+            .flat_map(|pipeline| pipeline.spec.topics.keys().cloned())
+            .collect();
         let topics: Vec<Arc<str>> = topics.into_iter().collect();
         if topics == self.subscribed {
             return;
@@ -377,9 +431,16 @@ impl Running {
                     self.around.board.bounds_known(&partition, bounds);
                 }
             }
-            Notice::Claimed { key, partition, claim, result } => {
+            Notice::Claimed {
+                key,
+                partition,
+                claim,
+                result,
+            } => {
                 let track = self.tracks.get(&(key, partition.clone()));
-                if !track.is_some_and(|track| matches!(track.state, TrackState::Claiming(of) if of == claim)) {
+                if !track.is_some_and(
+                    |track| matches!(track.state, TrackState::Claiming(of) if of == claim),
+                ) {
                     return;
                 }
                 match result {
@@ -387,20 +448,36 @@ impl Running {
                     Err(end) => self.ended(key, &partition, &end),
                 }
             }
-            Notice::Ended { key, partition, claim, end } => {
+            Notice::Ended {
+                key,
+                partition,
+                claim,
+                end,
+            } => {
                 let track = self.tracks.get(&(key, partition.clone()));
-                if track.is_some_and(|track| matches!(track.state, TrackState::Running(of) if of == claim)) {
+                if track.is_some_and(
+                    |track| matches!(track.state, TrackState::Running(of) if of == claim),
+                ) {
                     self.ended(key, &partition, &end);
                 }
             }
         }
     }
 
-    fn start_track(&mut self, key: PipelineKey, partition: &TopicPartition, claim: Uuid, position: Position) {
-        let (Some(owned), Some(pipeline)) = (self.owned.get(partition), self.pipelines.get(&key)) else {
+    fn start_track(
+        &mut self,
+        key: PipelineKey,
+        partition: &TopicPartition,
+        claim: Uuid,
+        position: Position,
+    ) {
+        let (Some(owned), Some(pipeline)) = (self.owned.get(partition), self.pipelines.get(&key))
+        else {
             return;
         };
-        let Some(lane) = self.lane_of(key, partition) else { return };
+        let Some(lane) = self.lane_of(key, partition) else {
+            return;
+        };
         let _ = lane.send(LaneInput::Open(LaneTrack {
             partition: partition.clone(),
             claim,
@@ -425,9 +502,10 @@ impl Running {
     }
 
     fn ended(&mut self, key: PipelineKey, partition: &TopicPartition, end: &End) {
-        let (Some(pipeline), Some(track)) =
-            (self.pipelines.get(&key), self.tracks.get_mut(&(key, partition.clone())))
-        else {
+        let (Some(pipeline), Some(track)) = (
+            self.pipelines.get(&key),
+            self.tracks.get_mut(&(key, partition.clone())),
+        ) else {
             return;
         };
         let was_running = matches!(track.state, TrackState::Running(_));
@@ -475,17 +553,25 @@ impl Running {
     }
 
     fn is_created(&self, key: PipelineKey) -> bool {
-        self.pipelines.get(&key).is_some_and(|pipeline| pipeline.spec.created)
+        self.pipelines
+            .get(&key)
+            .is_some_and(|pipeline| pipeline.spec.created)
     }
 
     fn is_decided(&self, key: PipelineKey, record: &crate::position::RecordName) -> bool {
         let decided = (record.partition.clone(), record.offset);
-        self.pipelines.get(&key).is_some_and(|pipeline| pipeline.spec.skips.contains(&decided))
+        self.pipelines
+            .get(&key)
+            .is_some_and(|pipeline| pipeline.spec.skips.contains(&decided))
     }
 
     fn start_claim(&mut self, key: PipelineKey, partition: TopicPartition) {
-        let Some(pipeline) = self.pipelines.get(&key) else { return };
-        let Some(track) = self.tracks.get_mut(&(key, partition.clone())) else { return };
+        let Some(pipeline) = self.pipelines.get(&key) else {
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(&(key, partition.clone())) else {
+            return;
+        };
         let claim = Uuid::new_v4();
         track.state = TrackState::Claiming(claim);
         let (claimant, spec) = (self.claimant.clone(), Arc::clone(&pipeline.spec));
@@ -493,7 +579,12 @@ impl Running {
         tokio::spawn(async move {
             let _permit = claims.acquire().await;
             let result = claimant.claim(&spec, &partition, claim).await;
-            let _ = notices.send(Notice::Claimed { key, partition, claim, result });
+            let _ = notices.send(Notice::Claimed {
+                key,
+                partition,
+                claim,
+                result,
+            });
         });
     }
 
@@ -505,7 +596,10 @@ impl Running {
         if self.last_bounds.is_none_or(|at| now - at >= BOUNDS_PERIOD) {
             self.last_bounds = Some(now);
             for partition in self.owned.keys().cloned() {
-                let (source, notices) = (Arc::clone(&self.claimant.source), self.around.notices.clone());
+                let (source, notices) = (
+                    Arc::clone(&self.claimant.source),
+                    self.around.notices.clone(),
+                );
                 tokio::spawn(async move {
                     if let Ok(bounds) = source.bounds(&partition).await {
                         let _ = notices.send(Notice::Bounds { partition, bounds });
@@ -519,9 +613,15 @@ impl Running {
     fn hint(&self) {
         let mut lowest: BTreeMap<TopicPartition, Position> = BTreeMap::new();
         for ((key, partition), status) in self.around.board.tracks() {
-            let live = self.pipelines.get(&key).is_some_and(|pipeline| pipeline.spec.role == Role::Live);
+            let live = self
+                .pipelines
+                .get(&key)
+                .is_some_and(|pipeline| pipeline.spec.role == Role::Live);
             if let (true, None, Some(position)) = (live, &status.stall, status.position) {
-                lowest.entry(partition).and_modify(|low| *low = position.min(*low)).or_insert(position);
+                lowest
+                    .entry(partition)
+                    .and_modify(|low| *low = position.min(*low))
+                    .or_insert(position);
             }
         }
         let hints: Vec<(TopicPartition, Position)> = lowest.into_iter().collect();
@@ -535,7 +635,11 @@ impl Running {
         for owned in self.owned.values() {
             owned.task.abort();
         }
-        let lanes: Vec<_> = self.pipelines.into_values().flat_map(|pipeline| pipeline.lanes).collect();
+        let lanes: Vec<_> = self
+            .pipelines
+            .into_values()
+            .flat_map(|pipeline| pipeline.lanes)
+            .collect();
         for (lane, _) in &lanes {
             let _ = lane.send(LaneInput::Finish);
         }
@@ -544,8 +648,13 @@ impl Running {
                 let _ = task.await;
             }
         };
-        if tokio::time::timeout(grace.mul_f64(0.6), written).await.is_err() {
-            tracing::warn!("a store did not answer in time; the batches under way are judged by their cursors");
+        if tokio::time::timeout(grace.mul_f64(0.6), written)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "a store did not answer in time; the batches under way are judged by their cursors"
+            );
         }
         self.claimant.member.leave(grace.mul_f64(0.3)).await;
     }

@@ -125,14 +125,28 @@ impl Fed {
     }
 
     /// Hands the part of `held` that the track has not seen to its lane.
-    pub(super) fn give(&mut self, partition: &TopicPartition, held: &HeldChunk, decoding: &Decoding) {
+    pub(super) fn give(
+        &mut self,
+        partition: &TopicPartition,
+        held: &HeldChunk,
+        decoding: &Decoding,
+    ) {
         let decoded = held.chunk().map(self.track.plan.paths()).is_some();
-        let chunk = if decoded { held.clone() } else { held.again(decoding) };
+        let chunk = if decoded {
+            held.clone()
+        } else {
+            held.again(decoding)
+        };
         self.outstanding += chunk.bytes();
         let from = self.position;
         self.position = chunk.chunk().range().to;
         let claim = self.track.claim;
-        let _ = self.track.lane.send(LaneInput::Chunk { partition: partition.clone(), claim, chunk, from });
+        let _ = self.track.lane.send(LaneInput::Chunk {
+            partition: partition.clone(),
+            claim,
+            chunk,
+            from,
+        });
     }
 }
 
@@ -162,7 +176,11 @@ impl Feeder {
             let want_head = self.wants_head();
             let (shares, reserved) = (self.shares, self.reserved.is_some());
             let [live_pass, build_pass] = &mut self.passes;
-            let outside = Outside { ring: &self.ring, has_head: self.head.is_some(), tracks: &self.tracks };
+            let outside = Outside {
+                ring: &self.ring,
+                has_head: self.head.is_some(),
+                tracks: &self.tracks,
+            };
             let pull_live = live_pass.wants_next(&outside, &shares);
             let pull_build = build_pass.wants_next(&outside, &shares);
             tokio::select! {
@@ -191,16 +209,36 @@ impl Feeder {
             FeederInput::Start(track) => {
                 self.gathered.get_or_insert_with(|| Instant::now() + GATHER);
                 let position = track.position;
-                let hold = Hold { window: Instant::now(), held: Duration::ZERO, barred_until: None };
-                self.tracks.insert(track.key, Fed { track, position, outstanding: 0, hold });
+                let hold = Hold {
+                    window: Instant::now(),
+                    held: Duration::ZERO,
+                    barred_until: None,
+                };
+                self.tracks.insert(
+                    track.key,
+                    Fed {
+                        track,
+                        position,
+                        outstanding: 0,
+                        hold,
+                    },
+                );
             }
             FeederInput::Stop { key, claim } => {
-                if self.tracks.get(&key).is_some_and(|fed| fed.track.claim == claim) {
+                if self
+                    .tracks
+                    .get(&key)
+                    .is_some_and(|fed| fed.track.claim == claim)
+                {
                     self.tracks.remove(&key);
                 }
             }
             FeederInput::Credit { key, claim, bytes } => {
-                if let Some(fed) = self.tracks.get_mut(&key).filter(|fed| fed.track.claim == claim) {
+                if let Some(fed) = self
+                    .tracks
+                    .get_mut(&key)
+                    .filter(|fed| fed.track.claim == claim)
+                {
                     fed.outstanding = fed.outstanding.saturating_sub(bytes);
                 }
             }
@@ -218,7 +256,9 @@ impl Feeder {
         }
         for fed in self.tracks.values_mut() {
             while fed.has_credit(&self.shares) {
-                let Some(held) = self.ring.chunk_at(fed.position).cloned() else { break };
+                let Some(held) = self.ring.chunk_at(fed.position).cloned() else {
+                    break;
+                };
                 fed.give(&self.partition, &held, &self.around.decoding);
             }
         }
@@ -238,16 +278,28 @@ impl Feeder {
         if self.paused_until.is_some_and(|until| now < until) {
             return;
         }
-        if self.head.is_some() && !self.tracks.values().any(|fed| self.ring.contains(fed.position)) {
+        if self.head.is_some()
+            && !self
+                .tracks
+                .values()
+                .any(|fed| self.ring.contains(fed.position))
+        {
             self.close_head();
         }
         if self.head.is_none() && self.gathered.is_some_and(|at| at <= now) {
             self.open_head().await;
         }
         self.make_room(elapsed, now);
-        let outside = Outside { ring: &self.ring, has_head: self.head.is_some(), tracks: &self.tracks };
+        let outside = Outside {
+            ring: &self.ring,
+            has_head: self.head.is_some(),
+            tracks: &self.tracks,
+        };
         for pass in &mut self.passes {
-            if let Err(fault) = pass.arrange(&outside, &self.partition, &self.around.readers).await {
+            if let Err(fault) = pass
+                .arrange(&outside, &self.partition, &self.around.readers)
+                .await
+            {
                 tracing::warn!(partition = %self.partition, %fault, "catch-up reader could not be opened");
                 self.paused_until = Some(now + READER_PAUSE);
                 return;
@@ -259,11 +311,26 @@ impl Feeder {
     /// tracks before others.
     async fn open_head(&mut self) {
         let live: Vec<Position> = self.positions(|fed| fed.track.role == Role::Live);
-        let positions = if live.is_empty() { self.positions(|_| true) } else { live };
-        let Some(&furthest) = positions.iter().max() else { return };
-        let start =
-            positions.iter().copied().filter(|at| at.distance_to(furthest) <= REACH).min().unwrap_or(furthest);
-        match self.around.readers.open(ReaderRole::Head, &self.partition, start).await {
+        let positions = if live.is_empty() {
+            self.positions(|_| true)
+        } else {
+            live
+        };
+        let Some(&furthest) = positions.iter().max() else {
+            return;
+        };
+        let start = positions
+            .iter()
+            .copied()
+            .filter(|at| at.distance_to(furthest) <= REACH)
+            .min()
+            .unwrap_or(furthest);
+        match self
+            .around
+            .readers
+            .open(ReaderRole::Head, &self.partition, start)
+            .await
+        {
             Ok(stream) => {
                 self.head = Some(stream);
                 self.ring = Ring::new(start, self.shares.ring);
@@ -276,7 +343,11 @@ impl Feeder {
     }
 
     fn positions(&self, which: impl Fn(&Fed) -> bool) -> Vec<Position> {
-        self.tracks.values().filter(|fed| which(fed)).map(|fed| fed.position).collect()
+        self.tracks
+            .values()
+            .filter(|fed| which(fed))
+            .map(|fed| fed.position)
+            .collect()
     }
 
     fn close_head(&mut self) {
@@ -305,7 +376,11 @@ impl Feeder {
 
     /// The lowest position of the tracks inside the ring.
     fn needed(&self) -> Position {
-        let inside = self.tracks.values().map(|fed| fed.position).filter(|at| self.ring.contains(*at));
+        let inside = self
+            .tracks
+            .values()
+            .map(|fed| fed.position)
+            .filter(|at| self.ring.contains(*at));
         inside.min().unwrap_or_else(|| self.ring.head())
     }
 
@@ -318,8 +393,15 @@ impl Feeder {
         let waits = |fed: &Fed| fed.position == head && fed.has_credit(&self.shares);
         let someone_waits = self.tracks.values().any(waits);
         let mut needed = head;
-        for fed in self.tracks.values_mut().filter(|fed| self.ring.contains(fed.position)) {
-            if fed.position == head || !someone_waits || fed.hold.may_hold(fed.track.role, elapsed, now) {
+        for fed in self
+            .tracks
+            .values_mut()
+            .filter(|fed| self.ring.contains(fed.position))
+        {
+            if fed.position == head
+                || !someone_waits
+                || fed.hold.may_hold(fed.track.role, elapsed, now)
+            {
                 needed = needed.min(fed.position);
             }
         }
@@ -331,7 +413,9 @@ impl Feeder {
             Ok(raw) => raw,
             Err(fault) => return self.reader_failed(fault, None),
         };
-        let Some(reservation) = self.reserved.take() else { return };
+        let Some(reservation) = self.reserved.take() else {
+            return;
+        };
         let held = self.around.decode(raw, reservation).await;
         if self.ring.push(held).is_err() {
             let fault = crate::fault::Fault::bug("head reader skipped offsets");
@@ -349,7 +433,8 @@ impl Feeder {
         let outside = |fed: &Fed| self.head.is_none() || !self.ring.contains(fed.position);
         let role = self.passes[index].role();
         for fed in self.tracks.values_mut() {
-            if Pass::serves(role, fed) && outside(fed) && held.chunk().range().serves(fed.position) {
+            if Pass::serves(role, fed) && outside(fed) && held.chunk().range().serves(fed.position)
+            {
                 fed.give(&self.partition, &held, &self.around.decoding);
             }
         }
@@ -382,10 +467,20 @@ impl Feeder {
         }
         self.paused_until = Some(Instant::now() + READER_PAUSE);
         for key in hit {
-            let Some(fed) = self.tracks.remove(&key) else { continue };
+            let Some(fed) = self.tracks.remove(&key) else {
+                continue;
+            };
             let (partition, claim) = (self.partition.clone(), fed.track.claim);
-            let _ = fed.track.lane.send(LaneInput::Close { partition: partition.clone(), claim });
-            let _ = self.around.notices.send(Notice::Ended { key, partition, claim, end: end.clone() });
+            let _ = fed.track.lane.send(LaneInput::Close {
+                partition: partition.clone(),
+                claim,
+            });
+            let _ = self.around.notices.send(Notice::Ended {
+                key,
+                partition,
+                claim,
+                end: end.clone(),
+            });
         }
     }
 }
@@ -422,7 +517,10 @@ impl<'f> Outside<'f> {
     pub(super) fn waiting(&self, role: ReaderRole) -> impl Iterator<Item = &'f Fed> {
         let (ring, has_head) = (self.ring, self.has_head);
         self.tracks.values().filter(move |fed| {
-            has_head && Pass::serves(role, fed) && !ring.contains(fed.position) && !ring.is_beyond(fed.position)
+            has_head
+                && Pass::serves(role, fed)
+                && !ring.contains(fed.position)
+                && !ring.is_beyond(fed.position)
         })
     }
 }

@@ -112,7 +112,11 @@ impl Lane {
         if self.open.is_empty() || self.inflight.is_some() {
             return HOLE_PERIOD;
         }
-        let age = if self.open.touches_rows() { self.limits.batch_age } else { HOLE_PERIOD };
+        let age = if self.open.touches_rows() {
+            self.limits.batch_age
+        } else {
+            HOLE_PERIOD
+        };
         age.saturating_sub(self.opened.elapsed())
     }
 
@@ -122,9 +126,15 @@ impl Lane {
                 self.drop_track(&track.partition);
                 self.tracks.insert(track.partition.clone(), track);
             }
-            LaneInput::Chunk { partition, claim, chunk, from } => {
+            LaneInput::Chunk {
+                partition,
+                claim,
+                chunk,
+                from,
+            } => {
                 if self.is_current(&partition, claim) && !self.stopping.contains_key(&partition) {
-                    self.pending.push_back(Segment::new(partition, claim, chunk, from));
+                    self.pending
+                        .push_back(Segment::new(partition, claim, chunk, from));
                 }
             }
             LaneInput::Close { partition, claim } => {
@@ -143,7 +153,9 @@ impl Lane {
     }
 
     fn is_current(&self, partition: &TopicPartition, claim: Uuid) -> bool {
-        self.tracks.get(partition).is_some_and(|track| track.claim == claim)
+        self.tracks
+            .get(partition)
+            .is_some_and(|track| track.claim == claim)
     }
 
     fn change_rules(&mut self, change: impl FnOnce(&mut Rules)) {
@@ -163,9 +175,19 @@ impl Lane {
             return;
         }
         self.stopping.remove(partition);
-        self.pending.retain(|segment| segment.partition != *partition);
-        if self.rules.rejected.keys().any(|(rejected, _)| rejected == partition) {
-            self.change_rules(|rules| rules.rejected.retain(|(rejected, _), _| rejected != partition));
+        self.pending
+            .retain(|segment| segment.partition != *partition);
+        if self
+            .rules
+            .rejected
+            .keys()
+            .any(|(rejected, _)| rejected == partition)
+        {
+            self.change_rules(|rules| {
+                rules
+                    .rejected
+                    .retain(|(rejected, _), _| rejected != partition)
+            });
         }
         if self.open.holds(partition) {
             self.unfold();
@@ -197,7 +219,9 @@ impl Lane {
     fn fold_pending(&mut self) {
         let room = self.room();
         while !self.finishing && !self.open.is_full(&room) {
-            let Some(segment) = self.pending.pop_front() else { return };
+            let Some(segment) = self.pending.pop_front() else {
+                return;
+            };
             if self.stopping.contains_key(&segment.partition) {
                 continue;
             }
@@ -207,7 +231,8 @@ impl Lane {
             let Left { rest, culprit } = self.open.take(segment, &self.rules, &room);
             match (rest, culprit) {
                 (_, Some(culprit)) if self.is_rejected(&culprit.record) => {
-                    self.stopping.insert(culprit.record.partition.clone(), culprit);
+                    self.stopping
+                        .insert(culprit.record.partition.clone(), culprit);
                 }
                 (rest, Some(culprit)) => {
                     self.put_back(rest);
@@ -225,14 +250,18 @@ impl Lane {
     }
 
     fn is_rejected(&self, record: &RecordName) -> bool {
-        self.rules.rejected.contains_key(&(record.partition.clone(), record.offset))
+        self.rules
+            .rejected
+            .contains_key(&(record.partition.clone(), record.offset))
     }
 
     /// Marks the event and folds again: what was folded may hold a part of it.
     fn reject(&mut self, culprit: Culprit) {
         let Culprit { record, fault } = culprit;
         self.change_rules(|rules| {
-            rules.rejected.insert((record.partition, record.offset), fault);
+            rules
+                .rejected
+                .insert((record.partition, record.offset), fault);
         });
         self.unfold();
     }
@@ -253,14 +282,21 @@ impl Lane {
     }
 
     fn is_in_flight(&self, partition: &TopicPartition) -> bool {
-        self.inflight.as_ref().is_some_and(|inflight| inflight.commit.touches(partition))
+        self.inflight
+            .as_ref()
+            .is_some_and(|inflight| inflight.commit.touches(partition))
     }
 
     fn end(&mut self, partition: &TopicPartition, end: End) {
         if let Some(track) = self.tracks.get(partition) {
             let (key, claim) = (self.spec.key, track.claim);
             let _ = track.feeder.send(FeederInput::Stop { key, claim });
-            let _ = self.notices.send(Notice::Ended { key, partition: partition.clone(), claim, end });
+            let _ = self.notices.send(Notice::Ended {
+                key,
+                partition: partition.clone(),
+                claim,
+                end,
+            });
         }
         self.drop_track(partition);
     }
@@ -277,14 +313,19 @@ impl Lane {
         if !due && !self.finishing {
             return;
         }
-        let commit =
-            Arc::new(Commit::new(Arc::clone(&self.spec), Arc::clone(&self.rules), self.open.finish()));
+        let commit = Arc::new(Commit::new(
+            Arc::clone(&self.spec),
+            Arc::clone(&self.rules),
+            self.open.finish(),
+        ));
         let answer = tokio::spawn(commit::write(Arc::clone(&commit)));
         self.inflight = Some(InFlight { commit, answer });
     }
 
     fn settle(&mut self, answer: Result<Written, Fault>) {
-        let Some(InFlight { commit, .. }) = self.inflight.take() else { return };
+        let Some(InFlight { commit, .. }) = self.inflight.take() else {
+            return;
+        };
         match answer {
             Ok(Written::Applied(counts)) => {
                 self.events_at_once = self.events_at_once.saturating_mul(2);
@@ -320,7 +361,11 @@ impl Lane {
                 && done
             {
                 let bytes = segment.chunk.bytes();
-                let _ = track.feeder.send(FeederInput::Credit { key, claim: segment.claim, bytes });
+                let _ = track.feeder.send(FeederInput::Credit {
+                    key,
+                    claim: segment.claim,
+                    bytes,
+                });
             }
         }
     }
@@ -342,7 +387,9 @@ impl Lane {
                 End::Fenced
             }
             Verdict::Gone => End::Gone,
-            Verdict::Behind(stored) => End::Moved(format!("the store lost its tail and stands at {stored}")),
+            Verdict::Behind(stored) => {
+                End::Moved(format!("the store lost its tail and stands at {stored}"))
+            }
             Verdict::Moved(stored) => End::Moved(format!("the store stands at {stored}")),
         };
         self.end(partition, end);
@@ -364,7 +411,9 @@ impl Lane {
                 let end = match fault.kind {
                     FaultKind::Transient => End::Away(Reason::StoreUnreachable, fault),
                     FaultKind::Fenced => End::Fenced,
-                    FaultKind::Poison | FaultKind::Misconfigured | FaultKind::Bug => End::Broken(fault),
+                    FaultKind::Poison | FaultKind::Misconfigured | FaultKind::Bug => {
+                        End::Broken(fault)
+                    }
                 };
                 let partitions: Vec<TopicPartition> = self.tracks.keys().cloned().collect();
                 for partition in partitions {
@@ -378,9 +427,11 @@ impl Lane {
 /// Waits for the store's answer; for ever when nothing is being written.
 async fn answer_of(inflight: &mut Option<InFlight>) -> Result<Written, Fault> {
     match inflight {
-        Some(inflight) => (&mut inflight.answer)
-            .await
-            .unwrap_or_else(|error| Err(Fault::bug(format!("writing a batch ended abnormally: {error}")))),
+        Some(inflight) => (&mut inflight.answer).await.unwrap_or_else(|error| {
+            Err(Fault::bug(format!(
+                "writing a batch ended abnormally: {error}"
+            )))
+        }),
         None => std::future::pending().await,
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct Pass {
 
 impl Pass {
     pub(super) fn new(role: ReaderRole) -> Self {
-        Self { role, stream: None, at: Position::ZERO, waiting_since: None }
+        Self {
+            role,
+            stream: None,
+            at: Position::ZERO,
+            waiting_since: None,
+        }
     }
 
     pub(super) fn role(&self) -> ReaderRole {
@@ -68,7 +73,10 @@ impl Pass {
         if self.stream.is_none() {
             return false;
         }
-        let mut riders = outside.waiting(self.role).filter(|fed| fed.position == self.at).peekable();
+        let mut riders = outside
+            .waiting(self.role)
+            .filter(|fed| fed.position == self.at)
+            .peekable();
         let any = riders.peek().is_some();
         let (ready, busy): (Vec<&Fed>, Vec<&Fed>) = riders.partition(|fed| fed.has_credit(shares));
         if busy.is_empty() {

@@ -28,16 +28,35 @@ pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
         ),
         End::Gone => (
             Reason::GenerationAbsent,
-            format!("{} is not in {store}; it is created again when {store} can be asked", spec.generation),
+            format!(
+                "{} is not in {store}; it is created again when {store} can be asked",
+                spec.generation
+            ),
             Again::After(Duration::from_secs(1)),
         ),
-        End::Moved(what) => (Reason::CursorMoved, what.clone(), Again::After(Duration::from_millis(50))),
+        End::Moved(what) => (
+            Reason::CursorMoved,
+            what.clone(),
+            Again::After(Duration::from_millis(50)),
+        ),
         End::Away(reason, fault) => {
-            let who = if *reason == Reason::KafkaUnreachable { "kafka" } else { store.as_str() };
-            (*reason, format!("{who}: {}", fault.message), Again::After(Duration::from_millis(250)))
+            let who = if *reason == Reason::KafkaUnreachable {
+                "kafka"
+            } else {
+                store.as_str()
+            };
+            (
+                *reason,
+                format!("{who}: {}", fault.message),
+                Again::After(Duration::from_millis(250)),
+            )
         }
         End::Poison { record, fault } => {
-            let what = if fault.kind == FaultKind::Bug { "bug in the handler" } else { "cannot be processed" };
+            let what = if fault.kind == FaultKind::Bug {
+                "bug in the handler"
+            } else {
+                "cannot be processed"
+            };
             let detail = format!(
                 "{record} {what}: {}; step over it with: viewfold skip {projection} {record} --reason …",
                 fault.message
@@ -46,9 +65,16 @@ pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
         }
         End::Log(stall) => return (Some(stall.clone()), Again::After(Duration::from_secs(5))),
         End::Broken(fault) => {
-            let reason =
-                if fault.kind == FaultKind::Misconfigured { Reason::Misconfigured } else { Reason::Bug };
-            (reason, fault.message.clone(), Again::After(Duration::from_secs(5)))
+            let reason = if fault.kind == FaultKind::Misconfigured {
+                Reason::Misconfigured
+            } else {
+                Reason::Bug
+            };
+            (
+                reason,
+                fault.message.clone(),
+                Again::After(Duration::from_secs(5)),
+            )
         }
     };
     (Some(Stall::now(reason, detail)), again)

@@ -19,7 +19,11 @@ pub(super) struct Readers {
 impl Readers {
     /// Readers whose queues are sized for `partitions` at once.
     pub(super) fn new(source: Arc<dyn EventSource>, partitions: usize) -> Self {
-        Self { source, partitions, clients: Mutex::default() }
+        Self {
+            source,
+            partitions,
+            clients: Mutex::default(),
+        }
     }
 
     /// Starts to read `partition` at `from`.

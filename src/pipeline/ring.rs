@@ -21,7 +21,15 @@ pub(super) struct Ring {
 impl Ring {
     /// An empty ring whose first chunk will begin at `start`; keeps about `limit` bytes.
     pub(super) fn new(start: Position, limit: usize) -> Self {
-        Self { chunks: VecDeque::new(), range: Range { from: start, to: start }, bytes: 0, limit }
+        Self {
+            chunks: VecDeque::new(),
+            range: Range {
+                from: start,
+                to: start,
+            },
+            bytes: 0,
+            limit,
+        }
     }
 
     /// The head's position: behind the newest chunk.
@@ -44,8 +52,12 @@ impl Ring {
         if !self.contains(position) {
             return None;
         }
-        let index = self.chunks.partition_point(|held| held.chunk().range().to <= position);
-        self.chunks.get(index).filter(|held| held.chunk().range().serves(position))
+        let index = self
+            .chunks
+            .partition_point(|held| held.chunk().range().to <= position);
+        self.chunks
+            .get(index)
+            .filter(|held| held.chunk().range().serves(position))
     }
 
     /// Appends the next chunk of the run. Refuses (and gives back) one that does not continue it.

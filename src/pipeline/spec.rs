@@ -99,9 +99,17 @@ pub(super) enum LaneInput {
     /// A track begins at `position`.
     Open(LaneTrack),
     /// The next chunk of a track, from `from` on.
-    Chunk { partition: TopicPartition, claim: Uuid, chunk: HeldChunk, from: Position },
+    Chunk {
+        partition: TopicPartition,
+        claim: Uuid,
+        chunk: HeldChunk,
+        from: Position,
+    },
     /// A track ends; its unwritten part is dropped.
-    Close { partition: TopicPartition, claim: Uuid },
+    Close {
+        partition: TopicPartition,
+        claim: Uuid,
+    },
     /// The set of records to step over changed.
     Skips(Arc<HashSet<(TopicPartition, i64)>>),
     /// Write what is folded, then stop.
@@ -123,7 +131,11 @@ pub(super) enum FeederInput {
     /// A track ends.
     Stop { key: PipelineKey, claim: Uuid },
     /// A lane is done with bytes of a track.
-    Credit { key: PipelineKey, claim: Uuid, bytes: usize },
+    Credit {
+        key: PipelineKey,
+        claim: Uuid,
+        bytes: usize,
+    },
     /// Shares changed: the ring's and every track's, in bytes.
     Shares(Shares),
 }
@@ -152,11 +164,24 @@ pub(super) struct FeedTrack {
 /// To the engine, from lanes, feeders and claim tasks.
 pub(super) enum Notice {
     /// A track ended by itself.
-    Ended { key: PipelineKey, partition: TopicPartition, claim: Uuid, end: End },
+    Ended {
+        key: PipelineKey,
+        partition: TopicPartition,
+        claim: Uuid,
+        end: End,
+    },
     /// A claim task finished.
-    Claimed { key: PipelineKey, partition: TopicPartition, claim: Uuid, result: Result<Position, End> },
+    Claimed {
+        key: PipelineKey,
+        partition: TopicPartition,
+        claim: Uuid,
+        result: Result<Position, End>,
+    },
     /// The log's bounds as they were asked for.
-    Bounds { partition: TopicPartition, bounds: crate::source::Bounds },
+    Bounds {
+        partition: TopicPartition,
+        bounds: crate::source::Bounds,
+    },
 }
 
 /// Why a track ended or could not start. A track starts (again) only through a claim.

@@ -16,7 +16,11 @@ pub struct Stall {
 impl Stall {
     /// A stall that begins now.
     pub fn now(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, since: SystemTime::now(), detail: detail.into() }
+        Self {
+            reason,
+            since: SystemTime::now(),
+            detail: detail.into(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::facts::{Away, Facts};
 use super::parts::Connections;
 use super::report::{self, Tracks};
 use crate::api::status::{
-    DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, Stall, StatusReport, StoreStatus,
-    UnmatchedType,
+    DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, Stall, StatusReport,
+    StoreStatus, UnmatchedType,
 };
 use crate::api::{Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
 use crate::fault::{Fault, FaultKind};
@@ -31,10 +31,19 @@ pub(super) struct ServiceBackend {
 
 impl ServiceBackend {
     pub(super) fn new(connections: Connections, facts: Arc<Facts>, board: Board) -> Self {
-        Self { connections, facts, board }
+        Self {
+            connections,
+            facts,
+            board,
+        }
     }
 
-    async fn projection_status(&self, name: &str, catalog: &Catalog, tracks: &Tracks) -> ProjectionStatus {
+    async fn projection_status(
+        &self,
+        name: &str,
+        catalog: &Catalog,
+        tracks: &Tracks,
+    ) -> ProjectionStatus {
         let mut generations = Vec::new();
         let mut definition = DefinitionState::Unchanged;
         let mut unmatched: std::collections::BTreeMap<String, u64> = Default::default();
@@ -44,14 +53,26 @@ impl ServiceBackend {
                 Change::Changed => DefinitionState::Changed,
                 Change::Orphaned => DefinitionState::Orphaned,
             };
-            for (event_type, count) in tracks.unmatched.get(&entry.record.build).into_iter().flatten() {
+            for (event_type, count) in tracks
+                .unmatched
+                .get(&entry.record.build)
+                .into_iter()
+                .flatten()
+            {
                 *unmatched.entry(event_type.clone()).or_default() += count;
             }
             generations.push(self.generation_status(entry, tracks).await);
         }
-        let unmatched_types =
-            unmatched.into_iter().map(|(event_type, count)| UnmatchedType { event_type, count }).collect();
-        ProjectionStatus { name: name.to_owned(), definition, generations, unmatched_types }
+        let unmatched_types = unmatched
+            .into_iter()
+            .map(|(event_type, count)| UnmatchedType { event_type, count })
+            .collect();
+        ProjectionStatus {
+            name: name.to_owned(),
+            definition,
+            generations,
+            unmatched_types,
+        }
     }
 
     async fn generation_status(&self, entry: &Entry, tracks: &Tracks) -> GenerationStatus {
@@ -62,15 +83,36 @@ impl ServiceBackend {
                 Err(detail) => Some(cannot_run(detail)),
                 Ok(_) => common_stall(&partitions),
             };
-            StoreStatus { store: *store, state: state.as_str().to_owned(), stalled, partitions }
+            StoreStatus {
+                store: *store,
+                state: state.as_str().to_owned(),
+                stalled,
+                partitions,
+            }
         }))
         .await;
-        let state = record.stores.first().map_or("live", |(_, state)| state.as_str()).to_owned();
-        GenerationStatus { generation: record.number, state, stores }
+        let state = record
+            .stores
+            .first()
+            .map_or("live", |(_, state)| state.as_str())
+            .to_owned();
+        GenerationStatus {
+            generation: record.number,
+            state,
+            stores,
+        }
     }
 
-    async fn partitions(&self, entry: &Entry, store: StoreKind, tracks: &Tracks) -> Vec<PartitionStatus> {
-        let key = PipelineKey { build: entry.record.build, store };
+    async fn partitions(
+        &self,
+        entry: &Entry,
+        store: StoreKind,
+        tracks: &Tracks,
+    ) -> Vec<PartitionStatus> {
+        let key = PipelineKey {
+            build: entry.record.build,
+            store,
+        };
         let mut partitions: Vec<PartitionStatus> = Vec::new();
         let mut unowned = false;
         for (topic, read) in &entry.topics {
@@ -93,10 +135,22 @@ impl ServiceBackend {
 
     /// Fills in what nobody reported: positions from the store, ends from the log.
     async fn complete(&self, entry: &Entry, store: StoreKind, partitions: &mut [PartitionStatus]) {
-        let Some(generation) = entry.generation() else { return };
-        let Some(view_store) = self.connections.stores.get(&store) else { return };
-        let cursors = view_store.cursors(&generation).await.ok().flatten().unwrap_or_default();
-        for status in partitions.iter_mut().filter(|status| status.position.is_none() || status.end.is_none()) {
+        let Some(generation) = entry.generation() else {
+            return;
+        };
+        let Some(view_store) = self.connections.stores.get(&store) else {
+            return;
+        };
+        let cursors = view_store
+            .cursors(&generation)
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        for status in partitions
+            .iter_mut()
+            .filter(|status| status.position.is_none() || status.end.is_none())
+        {
             let partition = TopicPartition::new(status.topic.as_str(), status.partition);
             let cursor = cursors.iter().find(|cursor| cursor.partition == partition);
             let bounds = match self.board.bounds(&partition) {
@@ -127,7 +181,13 @@ impl ServiceBackend {
             .entries
             .iter()
             .filter(|entry| &*entry.record.projection == view)
-            .find(|entry| entry.record.stores.iter().any(|(_, state)| *state == crate::store::control::State::Live))
+            .find(|entry| {
+                entry
+                    .record
+                    .stores
+                    .iter()
+                    .any(|(_, state)| *state == crate::store::control::State::Live)
+            })
             .ok_or_else(|| Problem::unknown_view(view))?;
         let first = entry.record.stores.first().map(|(kind, _)| *kind);
         let store = store.or(first).ok_or_else(|| Problem::unknown_view(view))?;
@@ -143,9 +203,17 @@ impl Backend for ServiceBackend {
     async fn status(&self) -> StatusReport {
         let catalog = self.facts.catalog();
         let tracks = Tracks::gather(&self.connections, &self.facts, &self.board).await;
-        let names: BTreeSet<&str> = catalog.entries.iter().map(|entry| &*entry.record.projection).collect();
-        let projections =
-            join_all(names.into_iter().map(|name| self.projection_status(name, &catalog, &tracks))).await;
+        let names: BTreeSet<&str> = catalog
+            .entries
+            .iter()
+            .map(|entry| &*entry.record.projection)
+            .collect();
+        let projections = join_all(
+            names
+                .into_iter()
+                .map(|name| self.projection_status(name, &catalog, &tracks)),
+        )
+        .await;
         let control = self.facts.control_away().map(|away| {
             format!(
                 "control tables away since {}: {}; this is what instance {} knows",
@@ -154,7 +222,10 @@ impl Backend for ServiceBackend {
                 self.facts.instance()
             )
         });
-        StatusReport { projections, control }
+        StatusReport {
+            projections,
+            control,
+        }
     }
 
     async fn views(&self) -> Result<Vec<ViewInfo>, Problem> {
@@ -178,13 +249,22 @@ impl Backend for ServiceBackend {
         };
         let key = RowKey::parse(&schema, key).map_err(|reason| Problem::wrong_key(view, reason))?;
         let generations: Vec<Generation> = catalog.of(view).filter_map(Entry::generation).collect();
-        let by_number =
-            move |number: u32| generations.iter().find(|generation| generation.number == number).cloned();
+        let by_number = move |number: u32| {
+            generations
+                .iter()
+                .find(|generation| generation.number == number)
+                .cloned()
+        };
         let Some(store) = self.connections.stores.get(&kind) else {
             return Err(Problem::unknown_store(view, kind.as_str()));
         };
-        let read = store.point_read(view, &key, &by_number).await.map_err(|fault| store_problem(view, kind, &fault))?;
-        let read = read.ok_or_else(|| Problem::unavailable(format!("view {view} is not published in {kind} yet")))?;
+        let read = store
+            .point_read(view, &key, &by_number)
+            .await
+            .map_err(|fault| store_problem(view, kind, &fault))?;
+        let read = read.ok_or_else(|| {
+            Problem::unavailable(format!("view {view} is not published in {kind} yet"))
+        })?;
         Ok(point_answer(kind, &schema, read))
     }
 
@@ -196,10 +276,16 @@ impl Backend for ServiceBackend {
         }
         let topic = &skip.record.partition.topic;
         let Some(read) = entries.find_map(|entry| entry.topics.get(topic)) else {
-            return Err(Problem::refused(format!("projection {} does not read topic {topic}", skip.projection)));
+            return Err(Problem::refused(format!(
+                "projection {} does not read topic {topic}",
+                skip.projection
+            )));
         };
         if skip.record.partition.partition >= read.partitions {
-            return Err(Problem::refused(format!("topic {topic} has {} partitions", read.partitions)));
+            return Err(Problem::refused(format!(
+                "topic {topic} has {} partitions",
+                read.partitions
+            )));
         }
         let stopped_there = self.stopped_at(&skip.projection, &skip.record).await;
         if !stopped_there {
@@ -213,13 +299,23 @@ impl Backend for ServiceBackend {
             topic_id: read.usage.id.clone(),
             record: skip.record.clone(),
         };
-        let decided = self.connections.control.decide(&decision, &skip.reason, &skip.actor).await;
-        decided.map_err(|fault| Problem::unavailable(format!("failed to record the decision: {fault}")))
+        let decided = self
+            .connections
+            .control
+            .decide(&decision, &skip.reason, &skip.actor)
+            .await;
+        decided.map_err(|fault| {
+            Problem::unavailable(format!("failed to record the decision: {fault}"))
+        })
     }
 
     fn readiness(&self) -> Vec<Check> {
         let mut checks = vec![
-            check("control tables", self.facts.is_migrated() && self.facts.is_reconciled(), self.facts.control_away()),
+            check(
+                "control tables",
+                self.facts.is_migrated() && self.facts.is_reconciled(),
+                self.facts.control_away(),
+            ),
             check("consumer group", self.facts.is_joined(), None),
             check("kafka", true, self.facts.kafka_away()),
         ];
@@ -231,8 +327,16 @@ impl Backend for ServiceBackend {
 
     fn startup(&self) -> Vec<Check> {
         vec![
-            check("control schema", self.facts.is_migrated(), self.facts.control_away()),
-            check("consumer group", self.facts.is_joined(), self.facts.kafka_away()),
+            check(
+                "control schema",
+                self.facts.is_migrated(),
+                self.facts.control_away(),
+            ),
+            check(
+                "consumer group",
+                self.facts.is_joined(),
+                self.facts.kafka_away(),
+            ),
         ]
     }
 }
@@ -241,8 +345,16 @@ impl ServiceBackend {
     /// Whether some instance reports a track of the projection as stopped at this record (or it was
     /// skipped before, which makes repeating harmless).
     async fn stopped_at(&self, projection: &str, record: &RecordName) -> bool {
-        let decided = self.connections.control.decisions().await.unwrap_or_default();
-        if decided.iter().any(|decision| &*decision.projection == projection && decision.record == *record) {
+        let decided = self
+            .connections
+            .control
+            .decisions()
+            .await
+            .unwrap_or_default();
+        if decided
+            .iter()
+            .any(|decision| &*decision.projection == projection && decision.record == *record)
+        {
             return true;
         }
         let status = self.status().await;
@@ -253,8 +365,15 @@ impl ServiceBackend {
             .flat_map(|generation| &generation.stores)
             .flat_map(|store| &store.partitions);
         partitions
-            .filter(|at| at.topic == *record.partition.topic && at.partition == record.partition.partition)
-            .any(|at| at.stalled.is_some() && at.position.is_some_and(|position| position <= record.offset))
+            .filter(|at| {
+                at.topic == *record.partition.topic && at.partition == record.partition.partition
+            })
+            .any(|at| {
+                at.stalled.is_some()
+                    && at
+                        .position
+                        .is_some_and(|position| position <= record.offset)
+            })
     }
 }
 
@@ -283,15 +402,27 @@ fn cannot_run(detail: &str) -> Stall {
 /// The stall of a store: the one that all of its partitions share by reason.
 fn common_stall(partitions: &[PartitionStatus]) -> Option<Stall> {
     let first = partitions.first()?.stalled.clone()?;
-    let shared = |at: &PartitionStatus| at.stalled.as_ref().is_some_and(|stall| stall.reason == first.reason);
+    let shared = |at: &PartitionStatus| {
+        at.stalled
+            .as_ref()
+            .is_some_and(|stall| stall.reason == first.reason)
+    };
     partitions.iter().all(shared).then_some(first)
 }
 
 fn check(name: &str, ok: bool, away: Option<Away>) -> Check {
     let detail = away.as_ref().map_or_else(String::new, |away| {
-        format!("unreachable since {}: {}", report::when(away.since), away.what)
+        format!(
+            "unreachable since {}: {}",
+            report::when(away.since),
+            away.what
+        )
     });
-    Check { name: name.to_owned(), ok: ok && away.is_none(), detail }
+    Check {
+        name: name.to_owned(),
+        ok: ok && away.is_none(),
+        detail,
+    }
 }
 
 fn view_info(entry: &Entry) -> Option<ViewInfo> {
@@ -300,8 +431,17 @@ fn view_info(entry: &Entry) -> Option<ViewInfo> {
     Some(ViewInfo {
         name: Arc::clone(&schema.name),
         description: definition.description.clone(),
-        key: schema.key.iter().filter_map(|&index| schema.columns.get(index)).map(|c| Arc::clone(&c.name)).collect(),
-        columns: schema.columns.iter().map(|column| (Arc::clone(&column.name), column.ty)).collect(),
+        key: schema
+            .key
+            .iter()
+            .filter_map(|&index| schema.columns.get(index))
+            .map(|c| Arc::clone(&c.name))
+            .collect(),
+        columns: schema
+            .columns
+            .iter()
+            .map(|column| (Arc::clone(&column.name), column.ty))
+            .collect(),
         stores: entry.record.stores.iter().map(|(kind, _)| *kind).collect(),
         generation: entry.record.number,
     })
@@ -318,14 +458,27 @@ fn store_problem(view: &str, store: StoreKind, fault: &Fault) -> Problem {
 fn point_answer(store: StoreKind, schema: &Schema, read: PointRead) -> PointAnswer {
     let row = read.row.map(|row| {
         let columns = schema.columns.iter().map(|column| Arc::clone(&column.name));
-        RowJson(columns.zip(row.values.iter().map(|value| value.to_json())).collect())
+        RowJson(
+            columns
+                .zip(row.values.iter().map(|value| value.to_json()))
+                .collect(),
+        )
     });
-    let last = |cursor: &Cursor| cursor.position.last().map(|offset| cursor.partition.record(offset));
+    let last = |cursor: &Cursor| {
+        cursor
+            .position
+            .last()
+            .map(|offset| cursor.partition.record(offset))
+    };
     PointAnswer {
         store,
         generation: read.generation,
         row,
         positions: read.cursors.iter().filter_map(last).collect(),
-        as_of_micros: read.cursors.iter().filter_map(|cursor| cursor.newest_micros).max(),
+        as_of_micros: read
+            .cursors
+            .iter()
+            .filter_map(|cursor| cursor.newest_micros)
+            .max(),
     }
 }

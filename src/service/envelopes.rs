@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::event::Envelope;
 use crate::fault::{Fault, Result};
 use crate::pipeline::Envelopes;
@@ -24,20 +24,20 @@ impl TopicEnvelopes {
         config: &Config,
         control: Arc<dyn Control>,
         source: Arc<dyn EventSource>,
-    ) -> Result<Self> {
-        let mut configured = BTreeMap::new();
-        for (topic, envelope) in &config.kafka.topics {
-            if let Some(envelope) = envelope_of(topic, envelope)? {
-                configured.insert(topic.clone(), envelope);
-            }
+    ) -> Self {
+        Self {
+            configured: config.kafka.topics.clone(),
+            control,
+            source,
         }
-        Ok(Self { configured, control, source })
     }
 
     async fn topic_id(&self, topic: &str) -> Result<String> {
         let topics = self.source.topics().await?;
         let found = topics.into_iter().find(|info| &*info.name == topic);
-        found.map(|info| info.id).ok_or_else(|| Fault::transient(format!("topic {topic} is not there (yet)")))
+        found
+            .map(|info| info.id)
+            .ok_or_else(|| Fault::transient(format!("topic {topic} is not there (yet)")))
     }
 }
 
@@ -47,27 +47,20 @@ impl Envelopes for TopicEnvelopes {
         if let Some(configured) = self.configured.get(topic) {
             return Ok(Some(configured.clone()));
         }
-        let remembered = self.control.envelope(topic, &self.topic_id(topic).await?).await?;
+        let remembered = self
+            .control
+            .envelope(topic, &self.topic_id(topic).await?)
+            .await?;
         Ok(remembered.as_deref().and_then(Envelope::from_name))
     }
 
     async fn remember(&self, topic: &str, detected: Envelope) -> Result<Envelope> {
         let id = self.topic_id(topic).await?;
-        let name = self.control.remember_envelope(topic, &id, &detected.name()).await?;
+        let name = self
+            .control
+            .remember_envelope(topic, &id, &detected.name())
+            .await?;
         tracing::info!(topic, envelope = detected.label(), "envelope detected");
         Ok(Envelope::from_name(&name).unwrap_or(detected))
-    }
-}
-
-/// The configured envelope; none when it is to be detected.
-fn envelope_of(topic: &str, configured: &config::Envelope) -> Result<Option<Envelope>> {
-    let wrong = |what: String| Fault::misconfigured(format!("kafka.topics.{topic}.envelope: {what}"));
-    match configured {
-        config::Envelope::Auto => Ok(None),
-        config::Envelope::Named(name) => Ok(Envelope::from_name(name)),
-        config::Envelope::Fields(fields) => serde_json::to_value(fields)
-            .and_then(serde_json::from_value)
-            .map(|mapping| Some(Envelope::Fields(mapping)))
-            .map_err(|error| wrong(error.to_string())),
     }
 }

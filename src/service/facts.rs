@@ -32,7 +32,10 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(instance: String) -> Self {
-        Self { instance, known: RwLock::default() }
+        Self {
+            instance,
+            known: RwLock::default(),
+        }
     }
 
     pub(super) fn instance(&self) -> &str {
@@ -103,10 +106,17 @@ impl Facts {
             known.stores = stores
                 .into_iter()
                 .map(|(name, result)| {
-                    let was = before.iter().find(|(of, _)| *of == name).and_then(|(_, away)| away.clone());
-                    let away = result.err().map(|fault: Fault| still(was.clone(), fault.message));
+                    let was = before
+                        .iter()
+                        .find(|(of, _)| *of == name)
+                        .and_then(|(_, away)| away.clone());
+                    let away = result
+                        .err()
+                        .map(|fault: Fault| still(was.clone(), fault.message));
                     match (&was, &away) {
-                        (None, Some(away)) => tracing::warn!(store = name, detail = %away.what, "store is away"),
+                        (None, Some(away)) => {
+                            tracing::warn!(store = name, detail = %away.what, "store is away")
+                        }
                         (Some(_), None) => tracing::info!(store = name, "store is back"),
                         _ => {}
                     }
@@ -131,5 +141,8 @@ impl Facts {
 
 /// The same absence goes on, with its newest description.
 fn still(before: Option<Away>, what: String) -> Away {
-    Away { what, since: before.map_or_else(SystemTime::now, |away| away.since) }
+    Away {
+        what,
+        since: before.map_or_else(SystemTime::now, |away| away.since),
+    }
 }

@@ -46,8 +46,11 @@ pub async fn run(
     let connections = Connections::open(&config)?;
     let facts = Arc::new(Facts::new(parts::instance_name()));
     let board = Board::new();
-    let backend: Arc<dyn Backend> =
-        Arc::new(ServiceBackend::new(connections.clone(), Arc::clone(&facts), board.clone()));
+    let backend: Arc<dyn Backend> = Arc::new(ServiceBackend::new(
+        connections.clone(),
+        Arc::clone(&facts),
+        board.clone(),
+    ));
     let servers = serve(&config, role, &backend, &shutdown).await?;
     tracing::info!(instance = %facts.instance(), projections = proposed.len(), "viewfold starts");
 
@@ -61,7 +64,17 @@ pub async fn run(
     });
     match role {
         Role::All | Role::Worker => {
-            work(Worker { config: &config, connections: &connections, facts: &facts, board }, reconciler, &shutdown).await;
+            work(
+                Worker {
+                    config: &config,
+                    connections: &connections,
+                    facts: &facts,
+                    board,
+                },
+                reconciler,
+                &shutdown,
+            )
+            .await;
         }
         Role::Query => query(&connections, &facts, reconciler, &shutdown).await,
     }
@@ -93,10 +106,17 @@ async fn serve(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
     let mut servers = Vec::new();
-    let mut listeners =
-        vec![("admin.listen", &config.admin, api::admin(Arc::clone(backend), &config.admin.tokens))];
+    let mut listeners = vec![(
+        "admin.listen",
+        &config.admin,
+        api::admin(Arc::clone(backend), &config.admin.tokens),
+    )];
     if role != Role::Worker {
-        listeners.push(("api.listen", &config.api, api::public(Arc::clone(backend), &config.api.tokens)));
+        listeners.push((
+            "api.listen",
+            &config.api,
+            api::public(Arc::clone(backend), &config.api.tokens),
+        ));
     }
     for (name, listener, router) in listeners {
         let server = Server::bind(name, listener.listen).await?;
@@ -121,7 +141,12 @@ struct Worker<'w> {
 
 /// The worker's loop: prepare, then reconcile and report once a second, then drain.
 async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &CancellationToken) {
-    let Worker { config, connections, facts, board } = worker;
+    let Worker {
+        config,
+        connections,
+        facts,
+        board,
+    } = worker;
     telemetry::loop_started("service", LOOP_BOUND);
     let mut engine: Option<Engine> = None;
     while !shutdown.is_cancelled() {
@@ -139,7 +164,10 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
             () = shutdown.cancelled() => break,
             outcome = tokio::time::timeout(STEP_TIMEOUT, step) => outcome,
         };
-        facts.stepped(outcome.unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))));
+        facts.stepped(
+            outcome
+                .unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))),
+        );
         if engine.as_ref().is_some_and(Engine::has_failed) {
             tracing::error!("engine ended unexpectedly; starting it again");
             engine = None;
@@ -212,7 +240,10 @@ async fn query(
             Ok::<(), Fault>(())
         };
         let outcome = tokio::time::timeout(STEP_TIMEOUT, step).await;
-        facts.stepped(outcome.unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))));
+        facts.stepped(
+            outcome
+                .unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))),
+        );
         facts.set_sources(None, connections.ping().await);
         tokio::select! {
             () = shutdown.cancelled() => {}

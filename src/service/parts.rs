@@ -13,10 +13,10 @@ use crate::pipeline::Envelopes;
 use crate::projection::StoreKind;
 use crate::source::EventSource;
 use crate::source::kafka::{self, KafkaSource};
+use crate::store::ViewStore;
 use crate::store::control::Control;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::redis::{self, RedisStore};
-use crate::store::ViewStore;
 
 /// Connections to everything outside. None of them needs its server to be up.
 #[derive(Clone)]
@@ -52,27 +52,43 @@ impl Connections {
         let mut stores: BTreeMap<StoreKind, Arc<dyn ViewStore>> = BTreeMap::new();
         stores.insert(StoreKind::Postgres, Arc::new(store));
         stores.insert(StoreKind::Redis, Arc::new(redis));
-        let (control, source): (Arc<dyn Control>, Arc<dyn EventSource>) = (Arc::new(control), Arc::new(source));
-        let envelopes = TopicEnvelopes::new(config, Arc::clone(&control), Arc::clone(&source))?;
-        Ok(Self { control, source, stores, envelopes: Arc::new(envelopes) })
+        let (control, source): (Arc<dyn Control>, Arc<dyn EventSource>) =
+            (Arc::new(control), Arc::new(source));
+        let envelopes = TopicEnvelopes::new(config, Arc::clone(&control), Arc::clone(&source));
+        Ok(Self {
+            control,
+            source,
+            stores,
+            envelopes: Arc::new(envelopes),
+        })
     }
 
     /// Whether each store answers.
     pub(super) async fn ping(&self) -> Vec<(&'static str, Result<()>)> {
-        join_all(self.stores.iter().map(|(kind, store)| async { (kind.as_str(), store.ping().await) })).await
+        join_all(
+            self.stores
+                .iter()
+                .map(|(kind, store)| async { (kind.as_str(), store.ping().await) }),
+        )
+        .await
     }
 }
 
 /// What goes to librdkafka as it is.
 fn properties(config: &Config) -> BTreeMap<String, String> {
-    let exposed = |(key, value): (&String, &SecretString)| (key.clone(), value.expose_secret().to_owned());
+    let exposed =
+        |(key, value): (&String, &SecretString)| (key.clone(), value.expose_secret().to_owned());
     config.kafka.properties.iter().map(exposed).collect()
 }
 
 /// The host's name: what people know this instance by.
 pub(super) fn instance_name() -> String {
-    let host = hostname::get().ok().and_then(|name| name.into_string().ok());
-    let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "viewfold".to_owned());
+    let host = hostname::get()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    let host = host
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "viewfold".to_owned());
     // Two instances on one host need two names.
     format!("{host}-{}", std::process::id())
 }

@@ -48,10 +48,15 @@ pub(super) async fn write(connections: &Connections, facts: &Facts, board: &Boar
 
 /// What this instance has to say.
 pub(super) fn local(instance: &str, board: &Board) -> Report {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_millis() as i64);
     let mut report = Report::default();
     for ((key, partition), status) in board.tracks() {
-        let unmatched = report.unmatched.entry(key.build).or_insert_with(|| board.unmatched(key));
+        let unmatched = report
+            .unmatched
+            .entry(key.build)
+            .or_insert_with(|| board.unmatched(key));
         if unmatched.is_empty() {
             unmatched.extend(board.unmatched(key));
         }
@@ -85,7 +90,11 @@ fn partition_status(
 
 /// A stall as it is shown.
 pub(super) fn stalled(stall: &crate::pipeline::Stall) -> Stall {
-    Stall { reason: stall.reason.as_str().to_owned(), since: when(stall.since), detail: stall.detail.clone() }
+    Stall {
+        reason: stall.reason.as_str().to_owned(),
+        since: when(stall.since),
+        detail: stall.detail.clone(),
+    }
 }
 
 /// An instant as RFC 3339 text, to the second.
@@ -102,9 +111,19 @@ pub(super) struct Tracks {
 
 impl Tracks {
     pub(super) async fn gather(connections: &Connections, facts: &Facts, board: &Board) -> Self {
-        let mut tracks = Self { by_name: HashMap::new(), unmatched: BTreeMap::new() };
-        let others = connections.control.reports(FRESH_SECONDS).await.unwrap_or_default();
-        for other in others.into_iter().filter(|other| other.instance != facts.instance()) {
+        let mut tracks = Self {
+            by_name: HashMap::new(),
+            unmatched: BTreeMap::new(),
+        };
+        let others = connections
+            .control
+            .reports(FRESH_SECONDS)
+            .await
+            .unwrap_or_default();
+        for other in others
+            .into_iter()
+            .filter(|other| other.instance != facts.instance())
+        {
             if let Ok(report) = serde_json::from_value::<Report>(other.report) {
                 tracks.add(report);
             }
@@ -115,11 +134,16 @@ impl Tracks {
 
     fn add(&mut self, report: Report) {
         for track in report.tracks {
-            let key = PipelineKey { build: track.build, store: track.store };
-            let partition = TopicPartition::new(track.partition.topic.as_str(), track.partition.partition);
+            let key = PipelineKey {
+                build: track.build,
+                store: track.store,
+            };
+            let partition =
+                TopicPartition::new(track.partition.topic.as_str(), track.partition.partition);
             let name = (key, partition);
             // Around a hand-over two instances may report a track: the one that knows its position counts.
-            let better = |now: &PartitionStatus| now.position.is_none() || track.partition.stalled.is_none();
+            let better =
+                |now: &PartitionStatus| now.position.is_none() || track.partition.stalled.is_none();
             if self.by_name.get(&name).is_none_or(better) {
                 self.by_name.insert(name, track.partition);
             }
@@ -132,7 +156,11 @@ impl Tracks {
         }
     }
 
-    pub(super) fn get(&self, key: PipelineKey, partition: &TopicPartition) -> Option<&PartitionStatus> {
+    pub(super) fn get(
+        &self,
+        key: PipelineKey,
+        partition: &TopicPartition,
+    ) -> Option<&PartitionStatus> {
         self.by_name.get(&(key, partition.clone()))
     }
 }

@@ -124,6 +124,23 @@ impl Scene {
     }
 }
 
+/// Takes the scene's topics away again. Whether that works is not what is tested.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let names = ["", "-1", "-2"].map(|suffix| format!("{}{suffix}", self.name));
+        let topics = names.each_ref().map(String::as_str);
+        let delete = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let deleted = self.admin.delete_topics(&topics, &AdminOptions::new());
+            runtime.map(|runtime| runtime.block_on(deleted).is_ok())
+        };
+        // A runtime must not block inside another one's thread.
+        std::thread::scope(|scope| {
+            let _ = scope.spawn(delete).join();
+        });
+    }
+}
+
 fn config(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config

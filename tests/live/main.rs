@@ -4,13 +4,6 @@ mod kafka;
 mod postgres;
 mod redis;
 mod service;
+mod shop;
 #[path = "../support/store_contract.rs"]
 mod store_contract;
-
-/// The shop's stream and its independent account, shared with the example producer.
-mod shop {
-    #[path = "../../../examples/shop/expect.rs"]
-    pub mod expect;
-    #[path = "../../../examples/shop/stream.rs"]
-    pub mod stream;
-}

@@ -2,10 +2,13 @@
 //!
 //! `VIEWFOLD_TEST_POSTGRES` is the URL of a database as a superuser. Every test creates a
 //! database of its own beside it, and drops it in the end.
+#![cfg(test)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
@@ -15,6 +18,7 @@ use viewfold::projection::{
     Cell, ColumnType, Decimal, Delta, RowDelta, RowKey, Schema, StoreKind, Value,
 };
 use viewfold::store::control::{Control, Decision, State, TopicRecord};
+use viewfold::store::memory::MemoryStore;
 use viewfold::store::postgres::{PostgresControl, PostgresStore, Settings};
 use viewfold::store::{Batch, Claimed, Generation, Move, Outcome, Verdict, ViewStore};
 
@@ -522,6 +526,123 @@ async fn a_server_that_is_away_is_transient_and_never_an_exit() {
     assert!(!fault.message.contains("secret"), "{fault}");
 }
 
+/// More shapes of batches than get statements of their own, judged by the store in memory (I9).
+#[tokio::test]
+async fn batches_of_any_shape_give_the_same_rows() {
+    const COLUMNS: usize = 8;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut schema = Schema::builder("shapes").key("id", ColumnType::Integer);
+    for column in 0..COLUMNS {
+        let name = format!("c{column}");
+        schema = match column % 4 {
+            0 => schema.column(&name, ColumnType::Bigint).sum(),
+            1 => schema.column(&name, ColumnType::Bigint).greatest(),
+            2 => schema.column(&name, ColumnType::Jsonb).list(),
+            _ => schema.column(&name, ColumnType::Bigint),
+        };
+    }
+    let schema = schema.build().unwrap();
+    let (_place, store) = Place::with_store().await;
+    let memory = MemoryStore::new(StoreKind::Postgres);
+    let generation = Generation {
+        projection: "shapes".into(),
+        number: 1,
+        build: Uuid::new_v4(),
+        schema: schema.clone(),
+    };
+    let partition = TopicPartition::new("t", 0);
+    let claim = Uuid::new_v4();
+    let stores: [&dyn ViewStore; 2] = [&store, &memory];
+    for each in stores {
+        let starts = [(partition.clone(), Position::ZERO)];
+        each.create(&generation, &starts).await.unwrap();
+        let read = each.cursors(&generation).await.unwrap().unwrap();
+        each.claim(&generation, &read[0], claim).await.unwrap();
+    }
+    let key = |id: i64| RowKey::new(&schema, vec![Value::Int(id)]).unwrap();
+    for at in 0..300 {
+        let mut rows = Vec::new();
+        for id in 0..6 {
+            let mut cells = Vec::new();
+            for column in 1..=COLUMNS {
+                let number = random.random_range(-5..50);
+                let op = match (column - 1) % 4 {
+                    0 => Cell::Op(Delta::Add(Decimal::from(number))),
+                    1 => Cell::Op(Delta::Max(Value::Int(number))),
+                    2 => Cell::Op(Delta::Append {
+                        items: vec![number.to_string().into()],
+                        keep: Some(3),
+                    }),
+                    _ => Cell::Op(Delta::SetOnce(Value::Int(number))),
+                };
+                match random.random_range(0..4) {
+                    0 => cells.push((column, op)),
+                    1 => cells.push((column, Cell::Replace(Value::Null))),
+                    _ => {}
+                }
+            }
+            match random.random_range(0..8) {
+                0 => rows.push(RowDelta::Delete(key(id))),
+                1..4 => rows.push(RowDelta::Upsert(key(id), cells)),
+                _ => {}
+            }
+        }
+        let batch = Batch {
+            moves: vec![Move {
+                partition: partition.clone(),
+                claim,
+                from: Position::at(at),
+                to: Position::at(at + 1),
+                newest_micros: None,
+            }],
+            rows,
+        };
+        for each in stores {
+            let outcome = each.apply(&generation, &batch).await.unwrap();
+            assert_eq!(outcome, Outcome::Applied);
+        }
+        let keys: Vec<RowKey> = (0..6).map(key).collect();
+        let stored = store.rows(&generation, &keys).await.unwrap();
+        let expected = memory.rows(&generation, &keys).await.unwrap();
+        assert_eq!(stored, expected, "seed {seed}, batch {at}: {batch:?}");
+    }
+}
+
+/// I11: what the server cannot index is the fault of the event, not of the server.
+#[tokio::test]
+async fn a_key_that_is_too_long_is_poison() {
+    let (_place, store) = Place::with_store().await;
+    let schema = Schema::builder("long").key("id", ColumnType::Text);
+    let generation = Generation {
+        projection: "long".into(),
+        number: 1,
+        build: Uuid::new_v4(),
+        schema: schema.build().unwrap(),
+    };
+    let partition = TopicPartition::new("t", 0);
+    let starts = [(partition.clone(), Position::ZERO)];
+    store.create(&generation, &starts).await.unwrap();
+    let read = store.cursors(&generation).await.unwrap().unwrap();
+    let claim = Uuid::new_v4();
+    store.claim(&generation, &read[0], claim).await.unwrap();
+    let text: String = (0..400).map(|_| Uuid::new_v4().to_string()).collect();
+    let key = RowKey::new(&generation.schema, vec![text.as_str().into()]).unwrap();
+    let batch = Batch {
+        moves: vec![Move {
+            partition,
+            claim,
+            from: Position::ZERO,
+            to: Position::at(1),
+            newest_micros: None,
+        }],
+        rows: vec![RowDelta::Upsert(key, vec![])],
+    };
+    let fault = store.apply(&generation, &batch).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Poison, "{fault}");
+}
+
 #[tokio::test]
 async fn readers_see_the_declared_columns_and_no_created_phantoms() {
     let (place, store) = Place::with_store().await;
@@ -575,7 +696,15 @@ async fn one_first_generation_comes_of_many_proposals() {
         (StoreKind::Postgres, State::Live),
     ];
     assert_eq!(first.stores, live);
-    assert_eq!(control.generations().await.unwrap(), [first]);
+    assert_eq!(first.published, []);
+    assert_eq!(control.generations().await.unwrap(), [first.clone()]);
+
+    for _ in 0..2 {
+        let published = control.set_published(first.build, StoreKind::Postgres);
+        published.await.unwrap();
+        let found = control.generations().await.unwrap();
+        assert_eq!(found[0].published, [StoreKind::Postgres]);
+    }
 }
 
 #[tokio::test]
@@ -586,6 +715,7 @@ async fn what_is_remembered_first_stays() {
     let topic = |id: &str| TopicRecord {
         topic: "orders".into(),
         id: id.into(),
+        starts: vec![(0, Position::at(7)), (1, Position::ZERO)],
     };
     assert_eq!(
         control.add_topic(build, &topic("1")).await.unwrap(),

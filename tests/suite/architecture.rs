@@ -17,28 +17,62 @@ const TABLE: &[(&str, &[&str])] = &[
     ("lifecycle", &["fault", "telemetry"]),
     (
         "pipeline",
-        &["event", "fault", "position", "projection", "record", "source", "store", "telemetry"],
+        &[
+            "event",
+            "fault",
+            "position",
+            "projection",
+            "record",
+            "source",
+            "store",
+            "telemetry",
+        ],
     ),
     (
         "generation",
-        &["fault", "pipeline", "position", "projection", "source", "store", "telemetry"],
+        &[
+            "fault",
+            "pipeline",
+            "position",
+            "projection",
+            "source",
+            "store",
+            "telemetry",
+        ],
     ),
     (
         "api",
         &["fault", "generation", "position", "projection", "telemetry"],
     ),
-    ("config", &["api", "fault", "source", "telemetry"]),
+    ("config", &["api", "event", "fault", "source", "telemetry"]),
     (
         "service",
         &[
-            "api", "config", "event", "fault", "generation", "lifecycle", "pipeline", "position",
-            "projection", "source", "store", "telemetry",
+            "api",
+            "config",
+            "event",
+            "fault",
+            "generation",
+            "lifecycle",
+            "pipeline",
+            "position",
+            "projection",
+            "source",
+            "store",
+            "telemetry",
         ],
     ),
     (
         "cli",
         &[
-            "api", "config", "event", "fault", "lifecycle", "position", "projection", "service",
+            "api",
+            "config",
+            "event",
+            "fault",
+            "lifecycle",
+            "position",
+            "projection",
+            "service",
             "telemetry",
         ],
     ),
@@ -72,13 +106,23 @@ fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
     sources(Path::new("src"), &mut found);
     let code = |text: &str| {
-        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
-        lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+        let lines = text
+            .lines()
+            .take_while(|line| !line.starts_with("#[cfg(test)]"));
+        lines
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     found
         .iter()
         .map(|path| {
-            let name = path.strip_prefix("src").unwrap().to_str().unwrap().replace('\\', "/");
+            let name = path
+                .strip_prefix("src")
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('\\', "/");
             (name, code(&fs::read_to_string(path).unwrap()))
         })
         .collect()
@@ -95,9 +139,16 @@ fn imports(text: &str) -> Vec<String> {
         let rest = &text[at + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {
             let group = &group[..group.find('}').unwrap_or(group.len())];
-            found.extend(group.split(',').map(|name| name.trim().split("::").next().unwrap().to_owned()));
+            found.extend(
+                group
+                    .split(',')
+                    .map(|name| name.trim().split("::").next().unwrap().to_owned()),
+            );
         } else {
-            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect();
             found.push(name);
         }
     }
@@ -119,7 +170,10 @@ fn modules_import_only_what_the_table_allows() {
             continue;
         };
         for import in imports(&text) {
-            if import != module && table.contains_key(import.as_str()) && !allowed.contains(&import.as_str()) {
+            if import != module
+                && table.contains_key(import.as_str())
+                && !allowed.contains(&import.as_str())
+            {
                 wrong.push(format!("{file}: {module} may not import {import}"));
             }
         }
@@ -133,7 +187,11 @@ fn each_client_library_is_used_in_one_directory() {
     let mut wrong = Vec::new();
     for (file, text) in files() {
         for (library, home) in CLIENTS {
-            let uses = [format!("use {library}::"), format!("use {library};"), format!(" {library}::")];
+            let uses = [
+                format!("use {library}::"),
+                format!("use {library};"),
+                format!(" {library}::"),
+            ];
             let at_home = file.starts_with(home);
             let ours = *library == "redis" && module_of(&file) == "service";
             if !at_home && !ours && uses.iter().any(|used| text.contains(used)) {
@@ -159,5 +217,8 @@ fn only_the_composition_root_names_concrete_stores() {
 #[test]
 fn the_entry_point_is_thin() {
     let main = fs::read_to_string("src/main.rs").unwrap();
-    assert!(main.lines().count() < 30, "src/main.rs should only start the command line");
+    assert!(
+        main.lines().count() < 30,
+        "src/main.rs should only start the command line"
+    );
 }

@@ -25,7 +25,7 @@ fn cluster(topic: &str, partitions: i32) -> (Cluster, KafkaSource) {
         brokers: cluster.bootstrap_servers(),
         group_id: "group".to_owned(),
         client_id: None,
-        properties: BTreeMap::new(),
+        properties: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
         memory_limit_bytes: 64 << 20,
     });
     (cluster, source.unwrap())

@@ -3,6 +3,7 @@
 use super::calls;
 use super::kind::Kind;
 use super::plan::{Label, Plan};
+use super::quote::quote;
 use super::references::Chain;
 use super::tree::{Node, Syntax};
 use super::val::Val;
@@ -105,13 +106,13 @@ impl Checker<'_, '_> {
         Err(Reported)
     }
 
-    /// The source text of a part.
-    pub(super) fn text(&self, start: usize, end: usize) -> &str {
-        self.source.get(start..end).unwrap_or_default()
+    /// The source text of a part, for messages.
+    pub(super) fn quoted(&self, start: usize, end: usize) -> String {
+        quote(self.source.get(start..end).unwrap_or_default())
     }
 
     pub(super) fn label(&self, node: &Node) -> Label {
-        self.text(node.start, node.end).into()
+        self.quoted(node.start, node.end).into()
     }
 
     /// `node` as a value of `ty`.
@@ -138,7 +139,7 @@ impl Checker<'_, '_> {
             _ => kind,
         };
         if !kind_of_literal.fits(ty) {
-            let text = short(self.text(part.start, part.end));
+            let text = self.quoted(part.start, part.end);
             let instead = kind.instead(ty);
             let message = format!(
                 "`{text}` is {}, but {} is needed here{instead}",
@@ -157,7 +158,7 @@ impl Checker<'_, '_> {
                 match value {
                     Ok(value) => Ok(Plan::Const(value)),
                     Err(reason) => {
-                        let text = short(self.text(part.start, part.end));
+                        let text = self.quoted(part.start, part.end);
                         self.problem(part.start, format!("`{text}` {reason}"))
                     }
                 }
@@ -165,7 +166,7 @@ impl Checker<'_, '_> {
             Plan::Raw(reference) => Ok(Plan::Read(reference, ty)),
             plan if kind != Kind::Any && kind.ty() == Kind::of(ty).ty() => Ok(plan),
             plan => {
-                let label = self.text(part.start, part.end).into();
+                let label = self.quoted(part.start, part.end).into();
                 Ok(Plan::Cast(Box::new(plan), ty, label))
             }
         }
@@ -237,7 +238,7 @@ impl Checker<'_, '_> {
                 ..constant(node, Value::Numeric(number))
             }),
             Err(reason) => {
-                let text = short(self.text(node.start, node.end));
+                let text = self.quoted(node.start, node.end);
                 self.problem(node.start, format!("`{text}` {reason}"))
             }
         }
@@ -298,7 +299,7 @@ impl Checker<'_, '_> {
         let part = self.part(node, None)?;
         match part.kind {
             Kind::Any => {
-                let text = short(self.text(part.start, part.end)).to_owned();
+                let text = self.quoted(part.start, part.end);
                 let message = format!(
                     "the type of `{text}` is not known here: write decimal({text}), timestamp({text}) or string({text})"
                 );
@@ -352,7 +353,7 @@ impl Checker<'_, '_> {
         match result {
             Ok(val) => Ok(constant(node, val.natural())),
             Err(reason) => {
-                let text = short(self.text(node.start, node.end));
+                let text = self.quoted(node.start, node.end);
                 self.problem(node.start, format!("`{text}` {reason}"))
             }
         }
@@ -371,10 +372,4 @@ fn needed(ty: ColumnType) -> String {
         ColumnType::Integer => "an integer".into(),
         ty => format!("a {ty}"),
     }
-}
-
-/// As much of a source text as a message can bear.
-pub(super) fn short(text: &str) -> &str {
-    let end = text.char_indices().nth(60).map_or(text.len(), |(i, _)| i);
-    text.get(..end).unwrap_or(text)
 }

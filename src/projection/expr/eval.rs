@@ -16,7 +16,7 @@ use crate::projection::{ColumnType, Value};
 pub(super) fn value(
     plan: &Plan,
     ty: Option<ColumnType>,
-    source: &str,
+    label: &str,
     env: &Env<'_>,
 ) -> Result<Value> {
     match (plan, ty) {
@@ -28,14 +28,14 @@ pub(super) fn value(
         },
         (plan, Some(ty)) => val(plan, env)?
             .into_value(ty)
-            .map_err(|e| labelled(source, &e)),
+            .map_err(|e| labelled(label, &e)),
         (plan, None) => {
             let natural = val(plan, env)?.natural();
             match &natural {
                 // Texts have not been looked at yet; every other value was made by a checked step.
                 Value::Text(_) => natural
                     .cast(ColumnType::Text)
-                    .map_err(|e| labelled(source, &e)),
+                    .map_err(|e| labelled(label, &e)),
                 _ => Ok(natural),
             }
         }
@@ -70,15 +70,10 @@ pub(super) fn array<'e>(plan: &Plan, env: &Env<'e>) -> Result<Vec<&'e str>> {
     }
 }
 
-/// A fault of a computed part: `source text` and what is wrong with it.
+/// A fault of a computed part: `its text` and what is wrong with it.
 fn labelled(label: &str, what: &str) -> Fault {
-    let short: String = label.chars().take(MAX_LABEL).collect();
-    let cut = if short.len() < label.len() { "…" } else { "" };
-    Fault::poison(format!("`{short}{cut}` {what}"))
+    Fault::poison(format!("`{label}` {what}"))
 }
-
-/// So much of a source text is worth repeating in a fault.
-const MAX_LABEL: usize = 80;
 
 /// What is at a path; [`Json::Missing`] only where that is allowed.
 fn lookup<'e>(reference: &Reference, env: &Env<'e>) -> Result<Json<'e>> {

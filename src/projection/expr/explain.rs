@@ -3,6 +3,7 @@
 use cel::{ParseError, ParseErrors};
 
 use super::Problem;
+use super::quote::quote;
 use super::scan::{Scan, TokenKind};
 
 /// One clear sentence instead of the parser's list of expected tokens.
@@ -20,7 +21,7 @@ pub(super) fn explain(scan: &Scan<'_>, errors: &ParseErrors) -> Problem {
     let token = scan.tokens.partition_point(|t| t.end <= at);
     let previous = token.checked_sub(1);
     let after_value = previous.is_some_and(|p| scan.ends_value(p));
-    let text = scan.text(token);
+    let text = &*quote(scan.text(token));
     if let Some(open) = open_choice(scan)
         && after_value
         && matches!(text, "" | ")" | "," | "]" | "}")

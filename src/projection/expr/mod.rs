@@ -34,6 +34,7 @@ mod operators;
 mod parse;
 mod paths;
 mod plan;
+mod quote;
 mod references;
 mod scan;
 mod tree;
@@ -104,7 +105,8 @@ impl Problem {
 pub struct Expr {
     plan: plan::Plan,
     ty: Option<ColumnType>,
-    source: Box<str>,
+    /// The source, for faults.
+    label: Box<str>,
     reads_row: bool,
 }
 
@@ -116,7 +118,7 @@ pub fn compile(source: &str, want: Want, scope: &mut Scope<'_>) -> Result<Expr, 
     Ok(Expr {
         plan: checked.plan,
         ty: checked.ty,
-        source: source.into(),
+        label: quote::quote(source).into(),
         reads_row: checked.reads_row,
     })
 }
@@ -136,7 +138,7 @@ impl Expr {
     /// The value, of the wanted type or null. What the event does not have, or what does not
     /// fit the type, is a poison fault that names the path.
     pub fn eval(&self, env: &Env<'_>) -> Result<Value> {
-        eval::value(&self.plan, self.ty, &self.source, env)
+        eval::value(&self.plan, self.ty, &self.label, env)
     }
 
     /// Whether a condition holds; null counts as false.

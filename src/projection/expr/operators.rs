@@ -166,7 +166,7 @@ impl Checker<'_, '_> {
         if is_soft(operands.0) || is_soft(operands.1) {
             return Ok(true);
         }
-        let left = super::check::short(self.text(operands.0.start, operands.0.end)).to_owned();
+        let left = self.quoted(operands.0.start, operands.0.end);
         let message = format!(
             "it is not known whether this `+` adds or joins: write decimal({left}) to add, or string({left}) to join"
         );
@@ -252,7 +252,7 @@ impl Checker<'_, '_> {
         operator: Operator,
         left: &Node,
     ) -> Result<Part, Reported> {
-        let text = super::check::short(self.text(left.start, left.end)).to_owned();
+        let text = self.quoted(left.start, left.end);
         let message = format!(
             "the types beside `{}` are not known: write decimal({text}), timestamp({text}) or string({text})",
             operator.sign()

@@ -190,8 +190,8 @@ impl Scanner<'_> {
     }
 
     fn quoted_word(&mut self) -> Result<(), Problem> {
-        let end = self.skip_while(1, |b| b != b'`');
-        if self.peek(end).is_none() {
+        let end = self.skip_while(1, |b| !matches!(b, b'`' | b'\n'));
+        if self.peek(end) != Some(b'`') {
             return Err(Problem::new(self.at, "this ` is never closed"));
         }
         self.push(TokenKind::Word, end + 1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
@@ -110,15 +110,14 @@ impl Drop for Client {
 
 fn poll_until_unused(consumer: Arc<BaseConsumer<Context>>, shared: &Shared) {
     while !shared.unused.load(Ordering::Relaxed) {
-        match consumer.poll(POLL) {
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                shared.broken.store(true, Ordering::Relaxed);
-                tracing::warn!(%code, "a kafka client failed for good and will be replaced");
-                thread::sleep(POLL);
+        // Records come only through split queues, so that only errors are of interest here.
+        if let Some(Err(error)) = consumer.poll(POLL) {
+            // rdkafka's own mark of fatal errors is missing on those of a consumer.
+            let fatal = consumer.client().fatal_error().is_some();
+            if fatal && !shared.broken.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "a kafka client failed for good and will be replaced");
             }
-            Some(Err(error)) => tracing::debug!(%error, "kafka client"),
-            // Records come only through split queues.
-            Some(Ok(_)) | None => {}
+            tracing::debug!(%error, "kafka client");
         }
     }
     // The user's half goes away right after it said so. The last one closes, and that must be this thread.

@@ -16,19 +16,29 @@ impl Health {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((reason, since)) = state.take() {
             let seconds = since.elapsed().map_or(0, |gone| gone.as_secs());
-            tracing::info!(reason, seconds, "kafka answers again");
+            tracing::info!(reason, seconds, "kafka can be used again");
         }
     }
 
     /// A client met `code`. Only what means that no broker can be used is remembered, with its first time.
     pub(super) fn met(&self, code: RDKafkaErrorCode) {
-        let Some(reason) = reason(code) else { return };
+        if let Some(reason) = reason(code) {
+            self.remember(reason.to_owned());
+        }
+    }
+
+    /// The group client failed for good, because of `code`.
+    pub(super) fn failed(&self, code: RDKafkaErrorCode) {
+        self.remember(format!("kafka refuses this member: {code}"));
+    }
+
+    fn remember(&self, reason: String) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            Some((known, _)) => reason.clone_into(known),
+            Some((known, _)) => *known = reason,
             None => {
-                tracing::warn!(reason, "kafka does not answer");
-                *state = Some((reason.to_owned(), SystemTime::now()));
+                tracing::warn!(reason, "kafka cannot be used");
+                *state = Some((reason, SystemTime::now()));
             }
         }
     }

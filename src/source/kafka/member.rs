@@ -312,7 +312,11 @@ impl Run {
             };
             let started = Instant::now();
             self.serve(&consumer);
-            self.close(consumer);
+            if consumer.client().fatal_error().is_some() {
+                self.discard(consumer);
+            } else {
+                self.close(consumer);
+            }
             if started.elapsed() > REBUILD.1 {
                 pause = REBUILD.0;
             }
@@ -341,11 +345,15 @@ impl Run {
             match consumer.poll(POLL) {
                 None => {}
                 Some(Ok(_)) => tracing::warn!("the group client got a record: ignored"),
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    tracing::warn!(%code, "the group client failed for good and is built anew");
-                    return;
+                Some(Err(error)) => {
+                    // rdkafka's own mark of fatal errors is missing on those of the group.
+                    if let Some((code, _)) = consumer.client().fatal_error() {
+                        tracing::warn!(%code, "the group client failed for good and is built anew");
+                        self.shared.health.failed(code);
+                        return;
+                    }
+                    tracing::debug!(%error, "group client");
                 }
-                Some(Err(error)) => tracing::debug!(%error, "group client"),
             }
         }
     }
@@ -394,23 +402,34 @@ impl Run {
     /// Closes the client, which leaves the group, and gives up what it still owned.
     fn close(&self, consumer: Arc<MemberConsumer>) {
         self.shared.lock().client = None;
-        let unreachable = self.shared.health.report().is_some();
-        let failed = consumer.client().fatal_error().is_some();
-        if failed {
-            self.lose_all();
-        }
-        if unreachable && self.shared.lock().leaving {
+        if self.shared.health.report().is_some() && self.shared.lock().leaving {
             // librdkafka 2.12.1 can crash when it leaves a group whose coordinator is down. The group's
             // time-out does the same a little later.
             std::mem::forget(consumer);
-            return;
+        } else {
+            // A proof under way still holds the client. Closing blocks, so it must happen on this thread.
+            while Arc::strong_count(&consumer) > 1 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(consumer);
         }
-        // A proof under way still holds the client. Closing blocks, so it must happen on this thread.
-        while Arc::strong_count(&consumer) > 1 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        drop(consumer);
         self.lose_all();
+    }
+
+    /// Lets go of a client that failed for good.
+    fn discard(&self, consumer: Arc<MemberConsumer>) {
+        self.shared.lock().client = None;
+        self.lose_all();
+        let held = consumer.assignment();
+        if let Err(error) = held.and_then(|held| consumer.incremental_unassign(&held)) {
+            tracing::debug!(%error, "the failed client kept its partitions");
+        }
+        consumer.unsubscribe();
+        // librdkafka 2.12.1 may never return from closing such a client, and nothing depends on it.
+        let closing = thread::Builder::new().name("kafka-discard".to_owned());
+        if let Err(error) = closing.spawn(move || drop(consumer)) {
+            tracing::debug!(%error, "the failed client was not closed");
+        }
     }
 
     fn lose_all(&self) {

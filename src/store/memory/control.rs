@@ -81,7 +81,11 @@ impl Control for MemoryControl {
 
     async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
         let mut held = self.held.lock().await;
-        for record in held.generations.values_mut().filter(|record| record.build == build) {
+        for record in held
+            .generations
+            .values_mut()
+            .filter(|record| record.build == build)
+        {
             if !record.published.contains(&store) {
                 record.published.push(store);
             }

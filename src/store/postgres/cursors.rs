@@ -208,7 +208,7 @@ pub(super) async fn advance(
              FROM wanted AS w JOIN held AS h ON h.ord = w.ord \
              WHERE c.build = $1 AND c.topic = w.topic AND c.partition = w.partition \
              AND c.claim = w.claim AND c.position = w.start RETURNING w.ord) \
-         SELECT h.ord IS NOT NULL, h.claim, h.position, m.ord IS NOT NULL, c.build IS NOT NULL \
+         SELECT m.ord IS NOT NULL AS moved, c.build IS NOT NULL AS present, h.claim, h.position \
          FROM wanted AS w LEFT JOIN held AS h ON h.ord = w.ord \
          LEFT JOIN moved AS m ON m.ord = w.ord LEFT JOIN {cursors} AS c \
              ON c.build = $1 AND c.topic = w.topic AND c.partition = w.partition ORDER BY w.ord"
@@ -217,31 +217,42 @@ pub(super) async fn advance(
     let starts: Vec<i64> = moves.iter().map(|m| m.from.offset()).collect();
     let claims: Vec<Uuid> = moves.iter().map(|m| m.claim).collect();
     let mut session = Session::open(&db.pools.writers).await?;
-    let rows: Vec<(bool, Option<Uuid>, Option<i64>, bool, bool)> =
-        sqlx::query_as(AssertSqlSafe(sql))
-            .bind(generation.build)
-            .bind(columns.topics)
-            .bind(columns.partitions)
-            .bind(columns.targets)
-            .bind(columns.newest)
-            .bind(starts)
-            .bind(claims)
-            .fetch_all(&mut *session)
-            .await?;
+    let rows: Vec<Advanced> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(generation.build)
+        .bind(columns.topics)
+        .bind(columns.partitions)
+        .bind(columns.targets)
+        .bind(columns.newest)
+        .bind(starts)
+        .bind(claims)
+        .fetch_all(&mut *session)
+        .await?;
     session.keep();
     Ok(moves
         .iter()
         .zip(rows)
-        .map(
-            |(wanted, (held, claim, position, moved, exists))| match position {
-                _ if moved => Verdict::Applied,
-                Some(position) if held => {
-                    Verdict::judge(wanted, Some((claim, Position::at(position))))
-                }
-                // Locked by somebody else, and so skipped.
-                _ if exists => Verdict::NotApplied,
-                _ => Verdict::Gone,
-            },
-        )
+        .map(|(wanted, row)| row.verdict(wanted))
         .collect())
+}
+
+/// What became of one move over holes.
+#[derive(sqlx::FromRow)]
+struct Advanced {
+    moved: bool,
+    present: bool,
+    claim: Option<Uuid>,
+    /// Where the cursor stood, if it could be locked.
+    position: Option<i64>,
+}
+
+impl Advanced {
+    fn verdict(&self, wanted: &Move) -> Verdict {
+        match self.position {
+            _ if self.moved => Verdict::Applied,
+            Some(position) => Verdict::judge(wanted, Some((self.claim, Position::at(position)))),
+            // Locked by somebody else, and so skipped.
+            None if self.present => Verdict::NotApplied,
+            None => Verdict::Gone,
+        }
+    }
 }

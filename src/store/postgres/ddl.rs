@@ -103,14 +103,15 @@ async fn create_in(
     super::cursors::insert(session, db, generation, starts).await
 }
 
-/// The build that the store holds under this generation's number.
+/// The build that the store holds under this generation's number. It cannot be removed before
+/// the transaction ends.
 async fn build_of(
     session: &mut PgConnection,
     db: &Database,
     generation: &Generation,
 ) -> Result<Option<Uuid>> {
     let sql = format!(
-        "SELECT build FROM {} WHERE projection = $1 AND generation = $2",
+        "SELECT build FROM {} WHERE projection = $1 AND generation = $2 FOR SHARE",
         db.names.control("builds")
     );
     Ok(sqlx::query_scalar(AssertSqlSafe(sql))

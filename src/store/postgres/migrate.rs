@@ -4,20 +4,29 @@
 //! at once take turns, and neither a pooler nor a dead host can keep the lock. Migrations that
 //! a newer version has applied are accepted; within a major version they only add.
 
+use std::time::Duration;
+
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::Database;
 use super::names::{literal, quote};
-use super::pool::Session;
+use super::pool::{Session, within};
 use crate::fault::Result;
 
 /// Begins the migration. Building an index on a grown table may take longer than a batch.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
      SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '60s'";
 
+/// How long all of it may take, with the answers under way.
+const LIMIT: Duration = Duration::from_secs(90);
+
 /// Creates the schemas and applies what is missing.
 pub(super) async fn migrate(db: &Database) -> Result<()> {
+    within(LIMIT, "migrate", "the control schema", migrate_all(db)).await
+}
+
+async fn migrate_all(db: &Database) -> Result<()> {
     let mut session = Session::open(&db.pools.control).await?;
     // The migrator nests a transaction per migration: it has to know of this one.
     let mut transaction = session.begin_with(BEGIN).await?;

@@ -5,7 +5,7 @@
 //! `<schema>.cursors`, and move in the transaction that writes the rows (I4).
 //!
 //! A batch runs through `apply` (the transaction), `cursors` (the verdicts), `shape` (what the
-//! deltas do to each column), `upsert` (the statement) and `array` (its parameters).
+//! deltas do to each column), `upsert` (the statement) and `parameters`.
 //!
 //! **Architecture invariant:** nothing outside of this directory imports sqlx.
 
@@ -18,6 +18,7 @@ mod ddl;
 mod fault;
 mod migrate;
 mod names;
+mod parameters;
 mod plan;
 mod pool;
 mod reads;

@@ -112,7 +112,17 @@ pub(super) async fn bounded<T>(
     thing: impl Display,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let fault = match tokio::time::timeout(ACQUIRE_LIMIT + CLIENT_LIMIT, work).await {
+    within(ACQUIRE_LIMIT + CLIENT_LIMIT, verb, thing, work).await
+}
+
+/// Runs `work`, which is to `verb` `thing`, within `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    verb: &'static str,
+    thing: impl Display,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let fault = match tokio::time::timeout(limit, work).await {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(fault)) => fault,
         Err(_) => Fault::transient("postgres does not answer"),

@@ -173,3 +173,53 @@ fn is_blind(column: &Column, delta: &Delta) -> bool {
 fn ordered_alike(ty: ColumnType) -> bool {
     !matches!(ty, ColumnType::Jsonb | ColumnType::TextArray)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::projection::{Decimal, RowKey};
+
+    fn schema(default: Value) -> Arc<Schema> {
+        Schema::builder("p")
+            .key("id", ColumnType::Bigint)
+            .column("total", ColumnType::Smallint)
+            .sum()
+            .default_value(default)
+            .build()
+            .unwrap()
+    }
+
+    fn row(schema: &Schema, id: i64, cell: Option<Cell>) -> RowDelta {
+        let key = RowKey::new(schema, vec![Value::Int(id)]).unwrap();
+        RowDelta::Upsert(key, cell.map(|cell| (1, cell)).into_iter().collect())
+    }
+
+    fn add(amount: i64) -> Option<Cell> {
+        Some(Cell::Op(Delta::Add(Decimal::from(amount))))
+    }
+
+    #[test]
+    fn rows_that_do_alike_need_no_mask() {
+        let schema = schema(Value::Int(0));
+        let alike = [row(&schema, 1, add(1)), row(&schema, 2, add(2))];
+        let shape = Shape::of(&schema, &alike).unwrap();
+        assert_eq!(shape.columns[1].uniform(), Some(OP));
+        assert!(!shape.masked());
+        let mixed = [row(&schema, 1, add(1)), row(&schema, 2, None)];
+        let shape = Shape::of(&schema, &mixed).unwrap();
+        assert_eq!(shape.columns[1].uniform(), None);
+        assert!(shape.masked());
+    }
+
+    #[test]
+    fn what_a_blind_statement_would_get_wrong_is_read_first() {
+        let plain = schema(Value::Int(0));
+        assert!(Shape::of(&plain, &[row(&plain, 1, add(40_000))]).is_none());
+        let seven = schema(Value::Int(7));
+        assert!(Shape::of(&seven, &[row(&seven, 1, add(1))]).is_none());
+        let replaced = row(&seven, 1, Some(Cell::Replace(Value::Int(1))));
+        assert!(Shape::of(&seven, &[replaced]).is_some());
+    }
+}

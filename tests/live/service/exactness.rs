@@ -12,22 +12,36 @@ use crate::shop::stream::{Shape, Stream};
 const LIMIT: Duration = Duration::from_secs(90);
 
 fn shape(seed: u64) -> Shape {
-    Shape { seed, customers: 2000, products: 300, duplicates: 0.01, late: 0.01, start: 1_795_000_000 }
+    Shape {
+        seed,
+        customers: 2000,
+        products: 300,
+        duplicates: 0.01,
+        late: 0.01,
+        start: 1_795_000_000,
+    }
 }
 
 /// The JSON of Postgres says numerics as numbers; the views' own form is text.
 fn same_in_postgres(expected: &BTreeMap<&'static str, Value>, found: &Value) -> bool {
     let canonical = |value: &Value| match value {
         Value::Number(number) => number.to_string(),
-        Value::String(text) => text.parse::<jiff::Timestamp>().map_or_else(|_| text.clone(), |at| at.to_string()),
+        Value::String(text) => text
+            .parse::<jiff::Timestamp>()
+            .map_or_else(|_| text.clone(), |at| at.to_string()),
         other => other.to_string(),
     };
     let columns = found.as_object().unwrap();
     columns.len() == expected.len()
-        && expected.iter().all(|(column, value)| canonical(value) == canonical(&columns[*column]))
+        && expected
+            .iter()
+            .all(|(column, value)| canonical(value) == canonical(&columns[*column]))
 }
 
-fn same_in_redis(expected: &BTreeMap<&'static str, Value>, found: &BTreeMap<String, String>) -> bool {
+fn same_in_redis(
+    expected: &BTreeMap<&'static str, Value>,
+    found: &BTreeMap<String, String>,
+) -> bool {
     let canonical = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -41,16 +55,28 @@ fn same_in_redis(expected: &BTreeMap<&'static str, Value>, found: &BTreeMap<Stri
 }
 
 async fn assert_right(deployment: &Deployment, expected: &Expected) {
-    for (view, key) in [("orders", "order_id"), ("customer_orders", "customer_id"), ("product_sales", "sku")] {
+    for (view, key) in [
+        ("orders", "order_id"),
+        ("customer_orders", "customer_id"),
+        ("product_sales", "sku"),
+    ] {
         let rows: Rows = expected.rows(view).unwrap();
         let found = deployment.postgres_rows(view, key).await;
         let wrong: Vec<&String> = rows
             .iter()
-            .filter(|(key, row)| !found.get(*key).is_some_and(|found| same_in_postgres(row, found)))
+            .filter(|(key, row)| {
+                !found
+                    .get(*key)
+                    .is_some_and(|found| same_in_postgres(row, found))
+            })
             .map(|(key, _)| key)
             .collect();
         let first = wrong.first().map(|key| (&rows[*key], found.get(*key)));
-        assert!(wrong.is_empty(), "postgres {view}: {} rows differ, first {first:#?}", wrong.len());
+        assert!(
+            wrong.is_empty(),
+            "postgres {view}: {} rows differ, first {first:#?}",
+            wrong.len()
+        );
         assert_eq!(found.len(), rows.len(), "postgres {view}");
         if view == "orders" {
             continue;
@@ -58,11 +84,19 @@ async fn assert_right(deployment: &Deployment, expected: &Expected) {
         let found = deployment.redis_rows(view).await;
         let wrong: Vec<&String> = rows
             .iter()
-            .filter(|(key, row)| !found.get(*key).is_some_and(|found| same_in_redis(row, found)))
+            .filter(|(key, row)| {
+                !found
+                    .get(*key)
+                    .is_some_and(|found| same_in_redis(row, found))
+            })
             .map(|(key, _)| key)
             .collect();
         let first = wrong.first().map(|key| (&rows[*key], found.get(*key)));
-        assert!(wrong.is_empty(), "redis {view}: {} rows differ, first {first:#?}", wrong.len());
+        assert!(
+            wrong.is_empty(),
+            "redis {view}: {} rows differ, first {first:#?}",
+            wrong.len()
+        );
         assert_eq!(found.len(), rows.len(), "redis {view}");
     }
 }
@@ -116,9 +150,10 @@ async fn two_instances_stay_exact_while_one_is_killed_again_and_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kip_848_protocol_stays_exact_through_joins_and_leaves() {
     let mut deployment = Deployment::shop(4).await;
-    deployment
-        .environment
-        .insert("VIEWFOLD_KAFKA__PROPERTIES__GROUP_PROTOCOL".into(), "consumer".into());
+    deployment.environment.insert(
+        "VIEWFOLD_KAFKA__PROPERTIES__GROUP_PROTOCOL".into(),
+        "consumer".into(),
+    );
     let mut stream = Stream::new(shape(11));
     let mut expected = Expected::default();
     let publishing = publish(&deployment, &mut stream, &mut expected, 20_000);
@@ -141,16 +176,22 @@ async fn postgres_goes_on_while_redis_is_away_and_redis_catches_up_exactly() {
     deployment.redis = redis::Client::open(server.url()).unwrap();
     let mut stream = Stream::new(shape(13));
     let mut expected = Expected::default();
-    publish(&deployment, &mut stream, &mut expected, 10_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 10_000)
+        .join()
+        .unwrap();
     let instance = deployment.start();
     caught_up(&instance, 10_000, LIMIT).await;
 
     server.stop();
-    publish(&deployment, &mut stream, &mut expected, 20_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 20_000)
+        .join()
+        .unwrap();
     // I3, I14: Postgres is at the end, while Redis says why it is not.
     wait_until("postgres catches up alone", LIMIT, async || {
         let partitions = instance.partitions();
-        let postgres = partitions.iter().filter(|(_, store, _)| store == "postgres");
+        let postgres = partitions
+            .iter()
+            .filter(|(_, store, _)| store == "postgres");
         let total: i64 = postgres
             .clone()
             .filter(|(view, _, _)| view == "orders")
@@ -176,11 +217,14 @@ async fn postgres_goes_on_while_redis_is_away_and_redis_catches_up_exactly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_projection_that_is_added_later_catches_up_beside_the_others() {
     let deployment = Deployment::shop(3).await;
-    let late = std::fs::read_to_string(deployment.projections().join("product_sales.toml")).unwrap();
+    let late =
+        std::fs::read_to_string(deployment.projections().join("product_sales.toml")).unwrap();
     std::fs::remove_file(deployment.projections().join("product_sales.toml")).unwrap();
     let mut stream = Stream::new(shape(17));
     let mut expected = Expected::default();
-    publish(&deployment, &mut stream, &mut expected, 20_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 20_000)
+        .join()
+        .unwrap();
     let mut first = deployment.start();
     caught_up(&first, 20_000, LIMIT).await;
 
@@ -188,14 +232,19 @@ async fn a_projection_that_is_added_later_catches_up_beside_the_others() {
     deployment.write_projection("product_sales", &late);
     let second = deployment.start();
     wait_until("the new projection is known", LIMIT, async || {
-        second.partitions().iter().any(|(view, _, _)| view == "product_sales")
+        second
+            .partitions()
+            .iter()
+            .any(|(view, _, _)| view == "product_sales")
     })
     .await;
     publishing.join().unwrap();
     caught_up(&second, 40_000, LIMIT).await;
     // The instance that does not have the file runs the definition from the control tables.
     assert_eq!(first.stop().0, Some(0));
-    publish(&deployment, &mut stream, &mut expected, 1_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 1_000)
+        .join()
+        .unwrap();
     caught_up(&second, 41_000, LIMIT).await;
     assert_right(&deployment, &expected).await;
 }
@@ -205,18 +254,28 @@ async fn twenty_projections_on_one_topic_cost_one_fetch_and_one_decode() {
     let text = std::fs::read_to_string("projections/customer_orders.toml")
         .unwrap()
         .replace("[\"orders\"]", "[\"TOPIC\"]")
-        .replace("stores = [\"postgres\", \"redis\"]", "stores = [\"postgres\"]");
+        .replace(
+            "stores = [\"postgres\", \"redis\"]",
+            "stores = [\"postgres\"]",
+        );
     let names: Vec<String> = (0..20).map(|number| format!("copy_{number}")).collect();
-    let projections: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text.as_str())).collect();
+    let projections: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), text.as_str()))
+        .collect();
     let deployment = Deployment::new(2, &projections).await;
     let mut stream = Stream::new(shape(19));
     let mut expected = Expected::default();
-    publish(&deployment, &mut stream, &mut expected, 5_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 5_000)
+        .join()
+        .unwrap();
     let instance: Instance = deployment.start();
     // All twenty are in place before the stream goes on: from there on, one read serves all.
     caught_up(&instance, 5_000, LIMIT).await;
     let (fetched, decoded) = counters(&instance);
-    publish(&deployment, &mut stream, &mut expected, 10_000).join().unwrap();
+    publish(&deployment, &mut stream, &mut expected, 10_000)
+        .join()
+        .unwrap();
     caught_up(&instance, 15_000, LIMIT).await;
     let (fetched_after, decoded_after) = counters(&instance);
     assert_eq!(fetched_after - fetched, 10_000.0);
@@ -225,7 +284,11 @@ async fn twenty_projections_on_one_topic_cost_one_fetch_and_one_decode() {
     for name in &names {
         let found = deployment.postgres_rows(name, "customer_id").await;
         assert_eq!(found.len(), rows.len());
-        assert!(rows.iter().all(|(key, row)| same_in_postgres(row, &found[key])), "{name}");
+        assert!(
+            rows.iter()
+                .all(|(key, row)| same_in_postgres(row, &found[key])),
+            "{name}"
+        );
     }
 }
 

@@ -25,14 +25,20 @@ fn send(deployment: &Deployment, from: u64, to: u64) {
     let publisher = deployment.publisher();
     for number in from..to {
         let id = format!("k{}", number % 50);
-        publisher.send(&id, &format!(r#"{{"id":"{id}","amount":"0.{:02}"}}"#, number % 100));
+        publisher.send(
+            &id,
+            &format!(r#"{{"id":"{id}","amount":"0.{:02}"}}"#, number % 100),
+        );
     }
     publisher.flush();
 }
 
 async fn assert_sums(deployment: &Deployment, events: u64) {
     let rows = deployment.postgres_rows("counter", "id").await;
-    let counted: i64 = rows.values().map(|row| row["events"].as_i64().unwrap()).sum();
+    let counted: i64 = rows
+        .values()
+        .map(|row| row["events"].as_i64().unwrap())
+        .sum();
     assert_eq!(counted, events as i64);
     let cents: i64 = rows.values().map(|row| cents(&row["amount"])).sum();
     let expected: i64 = (0..events).map(|number| (number % 100) as i64).sum();
@@ -47,7 +53,10 @@ fn cents(value: &Value) -> i64 {
 fn owner_of_all(instance: &Instance) -> Option<String> {
     let partitions = instance.partitions();
     let first = partitions.first()?.2["owner"].as_str()?.to_owned();
-    partitions.iter().all(|(_, _, at)| at["owner"] == first.as_str()).then_some(first)
+    partitions
+        .iter()
+        .all(|(_, _, at)| at["owner"] == first.as_str())
+        .then_some(first)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,16 +67,27 @@ async fn an_owner_stopped_inside_its_transaction_keeps_nobody_waiting_and_writes
     caught_up(&zombie, 1000, LIMIT).await;
 
     // A lock of ours makes the next batch wait inside its transaction, its cursors locked. There it is stopped.
-    let mut blocker = PgConnection::connect(&server("VIEWFOLD_TEST_POSTGRES")).await.unwrap();
-    let lock = format!("BEGIN; SELECT * FROM \"{}\".counter_g1 FOR UPDATE", deployment.name);
-    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut blocker).await.unwrap();
+    let mut blocker = PgConnection::connect(&server("VIEWFOLD_TEST_POSTGRES"))
+        .await
+        .unwrap();
+    let lock = format!(
+        "BEGIN; SELECT * FROM \"{}\".counter_g1 FOR UPDATE",
+        deployment.name
+    );
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut blocker)
+        .await
+        .unwrap();
     send(&deployment, 1000, 1500);
     let waiting = format!(
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%{}%'",
         deployment.name
     );
     wait_until("a batch waits inside its transaction", LIMIT, async || {
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(waiting.clone())).fetch_one(&deployment.pool).await.unwrap();
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(waiting.clone()))
+            .fetch_one(&deployment.pool)
+            .await
+            .unwrap();
         count > 0
     })
     .await;
@@ -100,7 +120,8 @@ async fn an_owner_that_wakes_up_late_is_fenced() {
     let positions = deployment.cursors("counter").await;
     zombie.signal("-CONT");
     wait_until("the zombie notices", LIMIT, async || {
-        zombie.log().contains("group changed") && (owner_of_all(&heir).is_some() || owner_of_all(&zombie).is_some())
+        zombie.log().contains("group changed")
+            && (owner_of_all(&heir).is_some() || owner_of_all(&zombie).is_some())
     })
     .await;
     assert_eq!(deployment.cursors("counter").await, positions);

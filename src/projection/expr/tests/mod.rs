@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Env, Expr, Paths, Problem, Scope, Want, compile};
 use crate::event::{Chunk, Decoder, Envelope, Path, PathSet};
+use crate::fault::FaultKind;
 use crate::position::{Position, TopicPartition};
 use crate::projection::{ColumnType, Row, Value};
 use crate::record::{RawChunk, RawRecord};
@@ -117,7 +118,11 @@ fn evaluated(compiled: &Compiled, data: &str, row: Option<&Row>) -> Result<Value
         item: Some(&item),
         row,
     };
-    compiled.expr.eval(&env).map_err(|fault| fault.message)
+    compiled.expr.eval(&env).map_err(|fault| {
+        assert_eq!(fault.kind, FaultKind::Poison, "{fault}");
+        assert!(!fault.message.contains("wrong kind"), "{fault}");
+        fault.message
+    })
 }
 
 /// The type that `name` names, or what else is wanted.

@@ -747,47 +747,6 @@ fn each_reads_arrays_and_says_what_else_it_found() {
 }
 
 #[test]
-#[ignore]
-fn speed() {
-    for (source, wanted) in [
-        ("data.total", "money"),
-        ("data.total", "amount"),
-        ("'created'", "text"),
-        ("event.time", "timestamptz"),
-        ("\"1\"", "amount"),
-        ("-data.total", "amount"),
-        ("data.?refunded == true", "condition"),
-        ("data.s == 'paid'", "condition"),
-        ("data.total * data.n", "amount"),
-        ("data.s", "text"),
-        ("lowerAscii(data.s)", "text"),
-        ("round(data.total / 3, 2)", "money"),
-    ] {
-        let compiled = compiled(source, want(wanted)).unwrap();
-        let chunk = super::chunk(
-            r#"{"total":"12.50","n":3,"s":"paid","refunded":true}"#,
-            &compiled.data,
-        );
-        let map = chunk.map(&compiled.data).unwrap();
-        let event = chunk.event(0, &map);
-        let env = super::Env {
-            event: &event,
-            item: None,
-            row: None,
-        };
-        let start = std::time::Instant::now();
-        for _ in 0..200_000 {
-            if wanted == "condition" {
-                std::hint::black_box(compiled.expr.eval_bool(&env).unwrap());
-            } else {
-                std::hint::black_box(compiled.expr.eval(&env).unwrap());
-            }
-        }
-        println!("{source}: {} ns", start.elapsed().as_nanos() / 200_000);
-    }
-}
-
-#[test]
 fn null_counts_as_false_in_a_condition() {
     let compiled = compiled("data.?a > 5", want("condition")).unwrap();
     let chunk = super::chunk("{}", &compiled.data);
