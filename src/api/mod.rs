@@ -26,11 +26,15 @@ use axum::{Router, middleware};
 
 /// The routes of the public listener.
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
+    server::announce("GET", views::ROUTES);
     server::finish(guarded(views::routes(backend), tokens, Scope::Read))
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
 pub fn admin(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
+    server::announce("GET", views::ROUTES);
+    server::announce("GET", projections::ROUTES);
+    server::announce("GET", probes::ROUTES);
     let reading = views::routes(backend.clone()).merge(projections::reading(backend.clone()));
     let operating = projections::operating(backend.clone());
     let routes = probes::routes(backend)

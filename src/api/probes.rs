@@ -11,6 +11,8 @@ use axum::routing::get;
 use super::backend::{Backend, Check};
 use crate::telemetry;
 
+pub(super) const ROUTES: &[&str] = &["/livez", "/readyz", "/startupz", "/metrics"];
+
 pub(super) fn routes(backend: Arc<dyn Backend>) -> Router {
     Router::new()
         .route("/livez", get(livez))

@@ -17,6 +17,8 @@ use super::auth::Actor;
 use super::backend::{Backend, Skip};
 use super::problem::Problem;
 
+pub(super) const ROUTES: &[&str] = &["/v1/projections", "/v1/projections/{projection}"];
+
 /// Routes that only look.
 pub(super) fn reading(backend: Arc<dyn Backend>) -> Router {
     Router::new()

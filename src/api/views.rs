@@ -19,6 +19,8 @@ use crate::projection::StoreKind;
 /// Above this many bytes, positions are given as an opaque token only: proxies limit headers.
 const LONGEST_POSITION: usize = 4096;
 
+pub(super) const ROUTES: &[&str] = &["/v1/views", "/v1/views/{view}/{key}"];
+
 pub(super) fn routes(backend: Arc<dyn Backend>) -> Router {
     Router::new()
         .route("/v1/views", get(list))

@@ -94,9 +94,12 @@ impl Loading {
                 self.problems.add(&Origin::WholeFile(name), message);
             }
             Ok(text) => {
-                let (node, problems) = Node::document(&name, &text);
-                self.problems.0.extend(problems);
+                let (node, syntax) = Node::document(&name, &text);
                 self.apply(&node);
+                // A value that could not be read is one problem, not two.
+                let read = |problem: &Problem| syntax.iter().all(|s| s.origin != problem.origin);
+                self.problems.0.retain(read);
+                self.problems.0.extend(syntax);
             }
         }
     }

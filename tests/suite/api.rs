@@ -1,4 +1,5 @@
 //! The HTTP routes, over a real socket, in front of a service that is made up.
+#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

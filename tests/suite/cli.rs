@@ -1,4 +1,5 @@
 //! The command line, as a process: what is printed where, and exit codes.
+#![cfg(test)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

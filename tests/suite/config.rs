@@ -1,4 +1,5 @@
 //! Configuration: which layer wins, and what is said about wrong ones.
+#![cfg(test)]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

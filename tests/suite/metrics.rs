@@ -1,4 +1,5 @@
 //! The metrics that dashboards and alert rules are written against.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
 
