@@ -8,9 +8,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 # Dependencies change rarely: their layer is built from the lock file and empty targets.
 COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
-RUN mkdir -p src tests/suite tests/live examples \
+RUN mkdir -p src tests/suite tests/live examples/shop examples/bench \
     && touch src/lib.rs \
-    && for file in src/main.rs tests/suite/main.rs tests/live/main.rs examples/shop.rs examples/rust_projection.rs; do \
+    && for file in src/main.rs tests/suite/main.rs tests/live/main.rs examples/shop/main.rs examples/bench/main.rs examples/rust_projection.rs; do \
          echo 'fn main() {}' > "$file"; done \
     && cargo build --locked --release --bin viewfold
 COPY src ./src

@@ -76,7 +76,10 @@ impl Ensurer {
 
     /// Takes the next step in the background, where there is one. A store that is away delays only itself.
     pub(super) fn advance(&self, wanted: Wanted) {
-        let key = PipelineKey { build: wanted.generation.build, store: wanted.store.kind() };
+        let key = PipelineKey {
+            build: wanted.generation.build,
+            store: wanted.store.kind(),
+        };
         let begins = self.change(key, |stage| {
             let begins = !stage.working && !stage.published;
             stage.working |= begins;
@@ -96,7 +99,12 @@ impl Ensurer {
     }
 
     async fn step(&self, key: PipelineKey, wanted: &Wanted) -> Result<()> {
-        let Wanted { generation, store, starts, .. } = wanted;
+        let Wanted {
+            generation,
+            store,
+            starts,
+            ..
+        } = wanted;
         let cursors = match store.cursors(generation).await? {
             Some(cursors) => cursors,
             None => {
@@ -112,7 +120,9 @@ impl Ensurer {
                 None => self.ends(starts).await?,
             };
             let reached = targets.iter().all(|(partition, target)| {
-                cursors.iter().any(|cursor| cursor.partition == *partition && cursor.position >= *target)
+                cursors
+                    .iter()
+                    .any(|cursor| cursor.partition == *partition && cursor.position >= *target)
             });
             self.change(key, |stage| stage.targets = Some(targets));
             if !reached {
@@ -125,9 +135,14 @@ impl Ensurer {
     }
 
     async fn publish(&self, wanted: &Wanted) -> Result<()> {
-        wanted.store.publish(&wanted.generation, wanted.intent.max(1)).await?;
+        wanted
+            .store
+            .publish(&wanted.generation, wanted.intent.max(1))
+            .await?;
         if !wanted.published {
-            self.control.set_published(wanted.generation.build, wanted.store.kind()).await?;
+            self.control
+                .set_published(wanted.generation.build, wanted.store.kind())
+                .await?;
         }
         Ok(())
     }

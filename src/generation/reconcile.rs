@@ -83,7 +83,12 @@ impl Reconciler {
             };
             let known = topics.is_some();
             let topics = topics.unwrap_or_default();
-            let entry = Entry { record, definition, change, topics };
+            let entry = Entry {
+                record,
+                definition,
+                change,
+                topics,
+            };
             // Without its start positions a generation must not be created.
             for (store, state) in entry.record.stores.iter().filter(|_| known) {
                 pipelines.extend(self.pipeline(&entry, *store, *state, &decisions));

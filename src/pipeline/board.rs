@@ -233,7 +233,11 @@ impl Board {
         metrics.stalled.reset();
         for ((key, _), status) in &facts.tracks {
             if let Some(stall) = &status.stall {
-                let labels = [&*status.projection, key.store.as_str(), stall.reason.as_str()];
+                let labels = [
+                    &*status.projection,
+                    key.store.as_str(),
+                    stall.reason.as_str(),
+                ];
                 metrics.stalled.with_label_values(&labels).set(1);
             }
         }

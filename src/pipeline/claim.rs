@@ -62,7 +62,9 @@ impl Claimant {
     /// Positions belong to one incarnation of a topic: in a recreated one they mean other records.
     async fn same_topic(&self, spec: &PipelineSpec, partition: &TopicPartition) -> Result<(), End> {
         let topic = &*partition.topic;
-        let Some(known) = spec.topics.get(topic) else { return Err(End::Gone) };
+        let Some(known) = spec.topics.get(topic) else {
+            return Err(End::Gone);
+        };
         match self.source.topic_id(topic).await.map_err(kafka_away)? {
             Some(id) if id == known.id || id.is_empty() || known.id.is_empty() => Ok(()),
             Some(id) => Err(End::Log(Stall::recreated(topic, &known.id, &id))),

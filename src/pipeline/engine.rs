@@ -494,7 +494,12 @@ impl Running {
             claim,
             role: pipeline.spec.role,
             position,
-            topic_id: pipeline.spec.topics.get(&partition.topic).map(|topic| topic.id.clone()).unwrap_or_default(),
+            topic_id: pipeline
+                .spec
+                .topics
+                .get(&partition.topic)
+                .map(|topic| topic.id.clone())
+                .unwrap_or_default(),
             plan: Arc::clone(&pipeline.spec.plan),
             lane: lane.clone(),
         }));
@@ -698,12 +703,16 @@ impl<'s> SpecLabels<'s> {
     fn info(&self, spec: &PipelineSpec) -> prometheus::IntGauge {
         let generation = spec.generation.number.to_string();
         let labels = [self.projection, &generation, self.store, self.role];
-        telemetry::metrics().projection_info.with_label_values(&labels)
+        telemetry::metrics()
+            .projection_info
+            .with_label_values(&labels)
     }
 
     fn forget(&self, spec: &PipelineSpec) {
         let generation = spec.generation.number.to_string();
         let labels = [self.projection, &generation, self.store, self.role];
-        let _ = telemetry::metrics().projection_info.remove_label_values(&labels);
+        let _ = telemetry::metrics()
+            .projection_info
+            .remove_label_values(&labels);
     }
 }

@@ -443,13 +443,18 @@ impl Feeder {
         }
         let topic = &self.partition.topic;
         let id = self.around.source.topic_id(topic).await?;
-        let same = |known: &str| id.as_deref().is_some_and(|id| id == known || id.is_empty() || known.is_empty());
+        let same = |known: &str| {
+            id.as_deref()
+                .is_some_and(|id| id == known || id.is_empty() || known.is_empty())
+        };
         if self.tracks.values().all(|fed| same(&fed.track.topic_id)) {
             self.confirmed = Some(Instant::now());
             return Ok(());
         }
         self.confirmed = None;
-        Err(ReadFault::Fault(Fault::transient(format!("topic {topic} is another one now"))))
+        Err(ReadFault::Fault(Fault::transient(format!(
+            "topic {topic} is another one now"
+        ))))
     }
 
     async fn pass_read(&mut self, index: usize, read: Result<RawChunk, ReadFault>) {

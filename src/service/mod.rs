@@ -95,7 +95,7 @@ fn proposed(config: &Config, registry: &Registry) -> anyhow::Result<Vec<Definiti
         // A binary that brings Rust projections needs no folder.
         Ok(Vec::new())
     }
-   .map_err(|problems| {
+    .map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", problems.join("\n"))
     })?;

@@ -69,7 +69,11 @@ impl Connections {
     /// Whether each store that is used answers; Postgres always is, for the control tables.
     pub(super) async fn ping(&self, catalog: &Catalog) -> Vec<(&'static str, Result<()>)> {
         let used = |kind: &StoreKind| {
-            *kind == StoreKind::Postgres || catalog.entries.iter().any(|entry| entry.state(*kind).is_some())
+            *kind == StoreKind::Postgres
+                || catalog
+                    .entries
+                    .iter()
+                    .any(|entry| entry.state(*kind).is_some())
         };
         join_all(
             self.stores

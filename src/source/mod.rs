@@ -74,7 +74,10 @@ pub trait EventSource: Send + Sync + 'static {
     /// The broker's identity of one topic now; none when there is no such topic.
     async fn topic_id(&self, topic: &str) -> Result<Option<String>> {
         let topics = self.topics().await?;
-        Ok(topics.into_iter().find(|info| &*info.name == topic).map(|info| info.id))
+        Ok(topics
+            .into_iter()
+            .find(|info| &*info.name == topic)
+            .map(|info| info.id))
     }
 
     /// The readable bounds of one partition.

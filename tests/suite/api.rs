@@ -431,6 +431,7 @@ fn a_status_reads_back_as_it_was_written_and_knows_what_is_stalled() {
         reason: "poison".into(),
         since: "2026-11-21T06:00:00Z".into(),
         detail: "orders/0@118: data.total is missing".into(),
+        record: None,
     };
     status.projections[0].generations[0].stores[0].partitions[0].stalled = Some(stall);
     assert!(status.is_stalled());

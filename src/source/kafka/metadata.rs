@@ -86,7 +86,10 @@ impl Metadata {
         let (client, asked) = (Arc::clone(&self.client), topic.to_owned());
         let what = format!("ask for the id of topic {topic}");
         let (_, listed) = self.ask(&what, move || list(&client, Some(&asked))).await?;
-        Ok(listed.into_iter().find(|found| found.name == topic).map(|found| found.id))
+        Ok(listed
+            .into_iter()
+            .find(|found| found.name == topic)
+            .map(|found| found.id))
     }
 
     /// The bounds of one partition. The client is `read_committed`, so the high one is the last stable offset.
