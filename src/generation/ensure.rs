@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::fault::Result;
 use crate::pipeline::PipelineKey;
@@ -26,7 +27,12 @@ struct Stage {
     working: bool,
     /// Readers see it (again) when it has reached these positions.
     targets: Option<Vec<(TopicPartition, Position)>>,
+    /// When it was last seen to be there.
+    seen: Option<Instant>,
 }
+
+/// How often it is made sure that a published generation is still there: an idle one would not notice.
+const PRESENCE_PERIOD: Duration = Duration::from_secs(5);
 
 /// What is to be ensured.
 #[derive(Clone)]
@@ -65,13 +71,9 @@ impl Ensurer {
         self.change(key, |stage| stage.created)
     }
 
-    /// A track found the generation absent: look again.
+    /// A track found the generation absent: look at once.
     pub(super) fn absent(&self, key: PipelineKey) {
-        self.change(key, |stage| {
-            if !stage.working {
-                *stage = Stage::default();
-            }
-        });
+        self.change(key, |stage| stage.seen = None);
     }
 
     /// Takes the next step in the background, where there is one. A store that is away delays only itself.
@@ -81,7 +83,8 @@ impl Ensurer {
             store: wanted.store.kind(),
         };
         let begins = self.change(key, |stage| {
-            let begins = !stage.working && !stage.published;
+            let look = stage.seen.is_none_or(|at| at.elapsed() >= PRESENCE_PERIOD);
+            let begins = !stage.working && (!stage.published || look);
             stage.working |= begins;
             begins
         });
@@ -107,13 +110,31 @@ impl Ensurer {
         } = wanted;
         let cursors = match store.cursors(generation).await? {
             Some(cursors) => cursors,
+            None if self.is_created(key) => {
+                tracing::warn!(%generation, store = %store.kind(), "generation vanished from its store; it is filled again");
+                // Its tracks end before it is created again.
+                self.change(key, |stage| {
+                    *stage = Stage {
+                        working: true,
+                        ..Stage::default()
+                    }
+                });
+                return Ok(());
+            }
             None => {
                 store.create(generation, starts).await?;
                 tracing::info!(%generation, store = %store.kind(), "generation created");
                 Vec::new()
             }
         };
-        self.change(key, |stage| stage.created = true);
+        let published = self.change(key, |stage| {
+            stage.created = true;
+            stage.seen = Some(Instant::now());
+            stage.published
+        });
+        if published {
+            return Ok(());
+        }
         if wanted.published {
             let targets = match self.change(key, |stage| stage.targets.clone()) {
                 Some(targets) => targets,

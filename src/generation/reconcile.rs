@@ -295,6 +295,7 @@ impl Reconciler {
             store: kind,
         };
         self.look_for_absence(key);
+        let created = self.ensurer.is_created(key);
         self.ensurer.advance(Wanted {
             generation: generation.clone(),
             store: Arc::clone(&store),
@@ -315,7 +316,7 @@ impl Reconciler {
             role,
             skips: Arc::new(skips(entry, decisions)),
             topics,
-            created: self.ensurer.is_created(key),
+            created,
         })
     }
 

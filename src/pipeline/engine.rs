@@ -367,6 +367,9 @@ impl Running {
                 );
             }
         }
+        if !spec.created {
+            self.wait_for_creation(&spec);
+        }
         let partitions: Vec<TopicPartition> = self.owned.keys().cloned().collect();
         for partition in partitions {
             let Some(topic) = spec.topics.get(&partition.topic) else {
@@ -377,6 +380,24 @@ impl Running {
                 self.refuse_track(key, &partition);
             }
             self.add_track(key, &partition);
+        }
+    }
+
+    /// Stops the tracks of a generation that is not in its store (any more); they are claimed when it is.
+    fn wait_for_creation(&mut self, spec: &PipelineSpec) {
+        let running =
+            self.tracks
+                .iter()
+                .filter_map(|((key, partition), track)| match track.state {
+                    TrackState::Running(claim) if *key == spec.key => {
+                        Some((partition.clone(), claim))
+                    }
+                    _ => None,
+                });
+        let running: Vec<(TopicPartition, Uuid)> = running.collect();
+        for (partition, claim) in running {
+            self.stop_feeding(spec.key, &partition, claim);
+            self.ended(spec.key, &partition, &End::Gone);
         }
     }
 

@@ -1,10 +1,12 @@
 //! What this instance knows about itself and its surroundings, for probes and status.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::fault::{Fault, Result};
 use crate::generation::Catalog;
+use crate::projection::StoreKind;
 
 /// Something that is away, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,19 +29,35 @@ struct Known {
 /// Plain facts behind one lock that is never held across an await.
 pub(super) struct Facts {
     instance: String,
+    expected: BTreeSet<StoreKind>,
     known: RwLock<Known>,
 }
 
 impl Facts {
-    pub(super) fn new(instance: String) -> Self {
+    /// `expected` are the stores that the proposed definitions ask for.
+    pub(super) fn new(instance: String, expected: BTreeSet<StoreKind>) -> Self {
         Self {
             instance,
+            expected,
             known: RwLock::default(),
         }
     }
 
     pub(super) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// The stores that hold a view here, and Postgres, which holds the control tables.
+    pub(super) fn used_stores(&self) -> BTreeSet<StoreKind> {
+        let catalog = self.catalog();
+        let states = catalog
+            .entries
+            .iter()
+            .flat_map(|entry| &entry.record.stores);
+        let live = states.map(|(store, _)| *store);
+        live.chain(self.expected.iter().copied())
+            .chain([StoreKind::Postgres])
+            .collect()
     }
 
     fn change(&self, change: impl FnOnce(&mut Known)) {

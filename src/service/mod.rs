@@ -46,7 +46,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let proposed = proposed(&config, &registry)?;
     let connections = Connections::open(&config)?;
-    let facts = Arc::new(Facts::new(parts::instance_name()));
+    let expected = proposed
+        .iter()
+        .flat_map(|definition| definition.plan.stores())
+        .copied()
+        .collect();
+    let facts = Arc::new(Facts::new(parts::instance_name(), expected));
     let board = Board::new();
     let backend: Arc<dyn Backend> = Arc::new(ServiceBackend::new(
         connections.clone(),
@@ -185,7 +190,7 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
         facts.set_sources(
             connections.source.health(),
             reconciler.log_away(),
-            connections.ping(&facts.catalog()).await,
+            connections.ping(&facts.used_stores()).await,
         );
         report::write(connections, facts, &board).await;
         tokio::select! {
@@ -257,7 +262,7 @@ async fn query(
             outcome
                 .unwrap_or_else(|_| Err(Fault::transient("control tables do not answer in time"))),
         );
-        facts.set_sources(None, None, connections.ping(&facts.catalog()).await);
+        facts.set_sources(None, None, connections.ping(&facts.used_stores()).await);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(PERIOD) => {}

@@ -1,6 +1,6 @@
 //! The concrete stores and sources. The only file that names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -9,7 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use super::envelopes::TopicEnvelopes;
 use crate::config::Config;
 use crate::fault::Result;
-use crate::generation::Catalog;
 use crate::pipeline::Envelopes;
 use crate::projection::StoreKind;
 use crate::source::EventSource;
@@ -66,22 +65,10 @@ impl Connections {
         })
     }
 
-    /// Whether each store that is used answers; Postgres always is, for the control tables.
-    pub(super) async fn ping(&self, catalog: &Catalog) -> Vec<(&'static str, Result<()>)> {
-        let used = |kind: &StoreKind| {
-            *kind == StoreKind::Postgres
-                || catalog
-                    .entries
-                    .iter()
-                    .any(|entry| entry.state(*kind).is_some())
-        };
-        join_all(
-            self.stores
-                .iter()
-                .filter(|(kind, _)| used(kind))
-                .map(|(kind, store)| async { (kind.as_str(), store.ping().await) }),
-        )
-        .await
+    /// Whether each of these stores answers.
+    pub(super) async fn ping(&self, used: &BTreeSet<StoreKind>) -> Vec<(&'static str, Result<()>)> {
+        let stores = self.stores.iter().filter(|(kind, _)| used.contains(kind));
+        join_all(stores.map(|(kind, store)| async { (kind.as_str(), store.ping().await) })).await
     }
 }
 
