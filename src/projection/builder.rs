@@ -8,7 +8,7 @@ use super::value::{Value, canonical_json, elements, members};
 use crate::fault::{Fault, Result};
 
 /// Builds a [`Schema`]: key columns and columns in document order; what follows a column
-/// ([`SchemaBuilder::add`], [`SchemaBuilder::default_value`], …) is about that column.
+/// ([`SchemaBuilder::sum`], [`SchemaBuilder::default_value`], …) is about that column.
 ///
 /// ```
 /// use viewfold::projection::{ColumnType, Schema};

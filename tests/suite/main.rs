@@ -1,14 +1,27 @@
 //! The hermetic suite: no server, no network but the loopback. Runs on every push.
+//!
+//! Every module is `cfg(test)`, so that the lints know its helper functions for tests.
 
+#[cfg(test)]
 mod api;
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod config;
+#[cfg(test)]
 mod definitions;
+#[cfg(test)]
 mod fold_faults;
+#[cfg(test)]
 mod fold_laws;
+#[cfg(test)]
 mod memory_store;
+#[cfg(test)]
 mod metrics;
+#[cfg(test)]
 mod source;
+#[cfg(test)]
 #[path = "../support/store_contract.rs"]
 mod store_contract;
