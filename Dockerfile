@@ -21,7 +21,7 @@ FROM gcr.io/distroless/cc-debian12:nonroot
 WORKDIR /app
 COPY --from=build /build/target/release/viewfold /usr/local/bin/viewfold
 COPY projections ./projections
-USER nonroot:nonroot
+USER 65532:65532
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/viewfold", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/viewfold"]

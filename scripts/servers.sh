@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Real servers on private ports, for scripts/quickstart, scripts/test and scripts/bench. To be sourced.
 #
 #   servers_start DIR    starts what the conventional variables do not name, with its data in DIR

@@ -41,6 +41,12 @@ async fn point(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
+    if request.contains_key("consistency-token") {
+        // Answering without looking at it would pass a stale row off as a fresh one (I12).
+        return Err(Problem::bad_request(
+            "Consistency-Token is not available yet; compare the View-Position header of the answer instead",
+        ));
+    }
     let path = uri.path().strip_prefix("/v1/views/").unwrap_or_default();
     let (view, key) = path.split_once('/').unwrap_or((path, ""));
     let store = wanted_store(view, uri.query().unwrap_or_default())?;
