@@ -15,4 +15,4 @@ mod topics;
 
 pub use catalog::{Catalog, Change, Entry};
 pub use reconcile::{Reconciler, Settings};
-pub use topics::ReadTopic;
+pub use topics::ReadTopics;

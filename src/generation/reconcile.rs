@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::catalog::{Catalog, Change, Entry};
 use super::ensure::{Ensurer, Wanted};
-use super::topics::{self, ReadTopic, ReadTopics};
+use super::topics::{self, ReadTopics};
 use crate::fault::{Fault, Result};
 use crate::pipeline::{Board, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
 use crate::position::{Position, TopicPartition};
@@ -212,15 +212,10 @@ impl Reconciler {
             );
             let usage = TopicUse {
                 id: recorded.id,
+                partitions: topic.partitions,
                 refusal,
             };
-            read.insert(
-                Arc::clone(&topic.name),
-                ReadTopic {
-                    usage,
-                    partitions: topic.partitions,
-                },
-            );
+            read.insert(Arc::clone(&topic.name), usage);
         }
         Ok(Some(read))
     }
@@ -303,11 +298,6 @@ impl Reconciler {
             published: entry.record.published.contains(&kind),
             intent: entry.record.intent,
         });
-        let topics: BTreeMap<Arc<str>, TopicUse> = entry
-            .topics
-            .iter()
-            .map(|(name, topic)| (Arc::clone(name), topic.usage.clone()))
-            .collect();
         Some(PipelineSpec {
             key,
             generation,
@@ -315,7 +305,7 @@ impl Reconciler {
             store,
             role,
             skips: Arc::new(skips(entry, decisions)),
-            topics,
+            topics: entry.topics.clone(),
             created,
         })
     }
@@ -354,7 +344,7 @@ fn skips(entry: &Entry, decisions: &[Decision]) -> HashSet<(TopicPartition, i64)
         .filter(|decision| decision.projection == entry.record.projection)
         .filter(|decision| {
             let topic = entry.topics.get(&decision.record.partition.topic);
-            topic.is_some_and(|topic| topic.usage.id == decision.topic_id)
+            topic.is_some_and(|topic| topic.id == decision.topic_id)
         })
         .map(|decision| (decision.record.partition.clone(), decision.record.offset))
         .collect()

@@ -8,15 +8,6 @@ use crate::projection::{Family, Projection};
 use crate::source::TopicInfo;
 use crate::store::control::TopicRecord;
 
-/// A topic as one generation reads it.
-#[derive(Clone, Debug)]
-pub struct ReadTopic {
-    /// What the engine is told.
-    pub usage: TopicUse,
-    /// How many partitions it has now.
-    pub partitions: i32,
-}
-
 /// The existing topics that a projection selects, in name order.
 pub(super) fn selected<'t>(plan: &dyn Projection, topics: &'t [TopicInfo]) -> Vec<&'t TopicInfo> {
     topics
@@ -65,8 +56,8 @@ fn needs_every_record(plan: &dyn Projection) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The topics by name.
-pub(super) type ReadTopics = BTreeMap<Arc<str>, ReadTopic>;
+/// The topics that a generation reads, by name.
+pub type ReadTopics = BTreeMap<Arc<str>, TopicUse>;
 
 #[cfg(test)]
 mod tests {

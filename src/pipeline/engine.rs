@@ -53,8 +53,6 @@ pub struct Parts {
     pub budget: Budget,
     /// The sizes of batches.
     pub limits: Limits,
-    /// For how many partitions at once the readers' queues are sized.
-    pub partitions: usize,
     /// Where everything shows what it is doing.
     pub board: Board,
 }
@@ -144,7 +142,7 @@ impl Running {
     fn new(parts: Parts, member: Arc<dyn Member>) -> Self {
         let (notices, inbox) = mpsc::unbounded_channel();
         let around = Surroundings {
-            readers: Arc::new(Readers::new(Arc::clone(&parts.source), parts.partitions)),
+            readers: Arc::new(Readers::new(Arc::clone(&parts.source))),
             decoding: Arc::new(Decoding::new(parts.envelopes)),
             budget: parts.budget,
             board: parts.board,
@@ -306,6 +304,15 @@ impl Running {
             .collect();
         gone.into_iter().for_each(|key| self.remove_pipeline(key));
         self.need_paths(&wanted);
+        let topics: BTreeMap<&Arc<str>, i32> = wanted
+            .iter()
+            .flat_map(|spec| &spec.topics)
+            .map(|(name, topic)| (name, topic.partitions))
+            .collect();
+        let partitions: i32 = topics.values().sum();
+        self.around
+            .readers
+            .size_for(usize::try_from(partitions).unwrap_or(1));
         for spec in wanted {
             self.set_pipeline(spec);
         }
@@ -623,6 +630,7 @@ impl Running {
 
     fn each_second(&mut self, now: Instant) {
         telemetry::heartbeat("engine");
+        self.heal();
         self.subscribe();
         self.around.board.tick(now);
         self.hint();
@@ -639,6 +647,33 @@ impl Running {
                     }
                 });
             }
+        }
+    }
+
+    /// Builds anew what ended although nobody asked it to (a panic): its tracks are claimed again.
+    fn heal(&mut self) {
+        let dead = |pipeline: &&Pipeline| pipeline.lanes.iter().any(|(_, task)| task.is_finished());
+        let pipelines: Vec<Arc<PipelineSpec>> = self
+            .pipelines
+            .values()
+            .filter(dead)
+            .map(|pipeline| Arc::clone(&pipeline.spec))
+            .collect();
+        for spec in pipelines {
+            tracing::error!(pipeline = ?spec, "a lane ended unexpectedly; it is built anew");
+            self.remove_pipeline(spec.key);
+            self.set_pipeline((*spec).clone());
+        }
+        let feeders = self
+            .owned
+            .iter()
+            .filter(|(_, owned)| owned.task.is_finished());
+        let partitions: Vec<TopicPartition> =
+            feeders.map(|(partition, _)| partition.clone()).collect();
+        for partition in partitions {
+            tracing::error!(%partition, "a feeder ended unexpectedly; it is built anew");
+            self.disown(&partition);
+            self.own(partition);
         }
     }
 

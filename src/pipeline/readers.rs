@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -12,18 +13,22 @@ use crate::source::{EventSource, PartitionStream, Reader, ReaderRole};
 /// The clients that read.
 pub(super) struct Readers {
     source: Arc<dyn EventSource>,
-    partitions: usize,
+    partitions: AtomicUsize,
     clients: Mutex<HashMap<ReaderRole, Arc<dyn Reader>>>,
 }
 
 impl Readers {
-    /// Readers whose queues are sized for `partitions` at once.
-    pub(super) fn new(source: Arc<dyn EventSource>, partitions: usize) -> Self {
+    pub(super) fn new(source: Arc<dyn EventSource>) -> Self {
         Self {
             source,
-            partitions,
+            partitions: AtomicUsize::new(1),
             clients: Mutex::default(),
         }
+    }
+
+    /// Sizes the queues of clients that are opened from now on for `partitions` at once.
+    pub(super) fn size_for(&self, partitions: usize) {
+        self.partitions.store(partitions.max(1), Ordering::Relaxed);
     }
 
     /// Starts to read `partition` at `from`.
@@ -37,7 +42,10 @@ impl Readers {
         let client = match clients.get(&role) {
             Some(client) => Arc::clone(client),
             None => {
-                let client = self.source.reader(role, self.partitions).await?;
+                let client = self
+                    .source
+                    .reader(role, self.partitions.load(Ordering::Relaxed))
+                    .await?;
                 clients.insert(role, Arc::clone(&client));
                 client
             }

@@ -49,6 +49,8 @@ impl Role {
 pub struct TopicUse {
     /// The broker's identity of the topic, to which positions and decisions belong.
     pub id: String,
+    /// How many partitions it has now.
+    pub partitions: i32,
     /// Why the topic must not be read, if so.
     pub refusal: Option<Stall>,
 }

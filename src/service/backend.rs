@@ -121,7 +121,7 @@ impl ServiceBackend {
                 let known = tracks.get(key, &partition).cloned();
                 unowned |= known.as_ref().is_none_or(|known| known.position.is_none());
                 let mut status = known.unwrap_or_else(|| nobody(&partition));
-                if let Some(refusal) = &read.usage.refusal {
+                if let Some(refusal) = &read.refusal {
                     status.stalled = Some(report::stalled(refusal));
                 }
                 partitions.push(status);
@@ -296,7 +296,7 @@ impl Backend for ServiceBackend {
         }
         let decision = Decision {
             projection: skip.projection.as_str().into(),
-            topic_id: read.usage.id.clone(),
+            topic_id: read.id.clone(),
             record: skip.record.clone(),
         };
         let decided = self

@@ -33,8 +33,6 @@ const SOON: Duration = Duration::from_millis(100);
 const STEP_TIMEOUT: Duration = Duration::from_secs(100);
 /// A loop that did not come around for this long is dead (liveness).
 const LOOP_BOUND: Duration = Duration::from_secs(150);
-/// Records up to a mebibyte per partition are expected to be under way when queues are sized.
-const SIZED_FOR_PARTITIONS: usize = 16;
 
 /// Runs until `shutdown`, then drains. Fails only for what waiting cannot heal: a wrong
 /// definition, an address that is taken.
@@ -231,7 +229,6 @@ async fn prepare(
                 batch_bytes: config.pipeline.batch_bytes,
                 lanes: config.pipeline.lanes,
             },
-            partitions: SIZED_FOR_PARTITIONS,
             board: board.clone(),
         };
         telemetry::loop_started("engine", LOOP_BOUND);
