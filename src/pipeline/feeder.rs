@@ -2,63 +2,38 @@
 //! ring, hands them to the tracks inside it, and lets catch-up readers bring the others there.
 //!
 //! Pacing, never correctness, is decided here. The head reads on when the furthest track can take
-//! more. A slower one is followed until it has held the others back for [`patience`] within a
+//! more. A slower one is followed until it has held the others back for its patience within a
 //! minute; then it falls out, and a catch-up reader brings it back.
 //!
 //! The order of the `select!`: messages first, because they free memory and end tracks; then the
 //! head, then catch-up readers; then the clock.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::board::Board;
-use super::budget::{Budget, HeldChunk, Reservation};
+use super::budget::{HeldChunk, Reservation};
 use super::decoding::Decoding;
+use super::hold::Hold;
 use super::pass::Pass;
-use super::readers::Readers;
 use super::ring::Ring;
 use super::spec::{End, FeedTrack, FeederInput, LaneInput, Notice, PipelineKey, Role, Shares};
 use super::stall::{Reason, Stall};
+use super::surroundings::{PAUSE, Surroundings};
 use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::record::RawChunk;
-use crate::source::{EventSource, PartitionStream, ReadFault, ReaderRole};
-use crate::telemetry;
+use crate::source::{PartitionStream, ReadFault, ReaderRole};
 
 /// How far below the furthest track the head still begins, in offsets.
 const REACH: u64 = 10_000;
 /// How long the head waits for the other claims of its partition before it begins.
 const GATHER: Duration = Duration::from_millis(150);
-/// How long nothing is tried again after a reader failed.
-const READER_PAUSE: Duration = Duration::from_millis(300);
 /// After how long a silence a topic's identity is asked for before what comes next is taken. A topic
 /// cannot be deleted, created anew and filled beyond our positions in less.
 const SILENCE: Duration = Duration::from_millis(250);
-/// The span over which holding back is added up.
-const HOLD_WINDOW: Duration = Duration::from_secs(60);
-
-/// How long a track may hold back others within [`HOLD_WINDOW`].
-const fn patience(role: Role) -> Duration {
-    match role {
-        Role::Live => Duration::from_secs(5),
-        Role::Building | Role::Standby => Duration::from_secs(1),
-    }
-}
-
-/// What a feeder shares with the rest of the process.
-#[derive(Clone)]
-pub(super) struct Surroundings {
-    pub(super) readers: Arc<Readers>,
-    pub(super) decoding: Arc<Decoding>,
-    pub(super) budget: Budget,
-    pub(super) board: Board,
-    pub(super) notices: UnboundedSender<Notice>,
-    pub(super) source: Arc<dyn EventSource>,
-}
 
 /// A track, with where it stands.
 pub(super) struct Fed {
@@ -66,14 +41,6 @@ pub(super) struct Fed {
     pub(super) position: Position,
     outstanding: usize,
     hold: Hold,
-}
-
-/// How long a track has held others back.
-#[derive(Debug)]
-struct Hold {
-    window: Instant,
-    held: Duration,
-    barred_until: Option<Instant>,
 }
 
 /// One owned partition.
@@ -91,39 +58,6 @@ pub(super) struct Feeder {
     last_tick: Instant,
     /// When the last chunk came that was known to be of the topic that positions belong to.
     confirmed: Option<Instant>,
-}
-
-impl Surroundings {
-    /// Waits until `bytes` of the budget are free.
-    async fn reserve(&self, bytes: usize) -> Reservation {
-        loop {
-            if let Some(reservation) = self.budget.try_reserve(bytes) {
-                return reservation;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Decodes a chunk once, for everybody.
-    async fn decode(&self, mut raw: RawChunk, reservation: Reservation) -> HeldChunk {
-        let (partition, records) = (raw.partition.clone(), raw.records.len() as u64);
-        telemetry::metrics()
-            .records_fetched
-            .with_label_values(&[&*partition.topic, &partition.partition.to_string()])
-            .inc_by(records);
-        let chunk = loop {
-            match self.decoding.decode(raw).await {
-                Ok(chunk) => break chunk,
-                Err((back, fault)) => {
-                    tracing::warn!(%partition, %fault, "topic's envelope could not be looked up");
-                    raw = back;
-                    tokio::time::sleep(READER_PAUSE).await;
-                }
-            }
-        };
-        self.board.chunk_read(&chunk);
-        reservation.bind(chunk)
-    }
 }
 
 impl Fed {
@@ -217,11 +151,7 @@ impl Feeder {
             FeederInput::Start(track) => {
                 self.gathered.get_or_insert_with(|| Instant::now() + GATHER);
                 let position = track.position;
-                let hold = Hold {
-                    window: Instant::now(),
-                    held: Duration::ZERO,
-                    barred_until: None,
-                };
+                let hold = Hold::new();
                 self.tracks.insert(
                     track.key,
                     Fed {
@@ -309,7 +239,7 @@ impl Feeder {
                 .await
             {
                 tracing::warn!(partition = %self.partition, %fault, "catch-up reader could not be opened");
-                self.paused_until = Some(now + READER_PAUSE);
+                self.paused_until = Some(now + PAUSE);
                 return;
             }
         }
@@ -345,7 +275,7 @@ impl Feeder {
             }
             Err(fault) => {
                 tracing::warn!(partition = %self.partition, %fault, "head reader could not be opened");
-                self.paused_until = Some(Instant::now() + READER_PAUSE);
+                self.paused_until = Some(Instant::now() + PAUSE);
             }
         }
     }
@@ -502,7 +432,7 @@ impl Feeder {
             None => self.close_head(),
             Some(index) => self.passes[index].close(),
         }
-        self.paused_until = Some(Instant::now() + READER_PAUSE);
+        self.paused_until = Some(Instant::now() + PAUSE);
         for key in hit {
             let Some(fed) = self.tracks.remove(&key) else {
                 continue;
@@ -519,26 +449,6 @@ impl Feeder {
                 end: end.clone(),
             });
         }
-    }
-}
-
-impl Hold {
-    /// Whether the track may go on holding the others back, after it did so for `elapsed` more.
-    fn may_hold(&mut self, role: Role, elapsed: Duration, now: Instant) -> bool {
-        if self.barred_until.is_some_and(|until| now < until) {
-            return false;
-        }
-        if now - self.window > HOLD_WINDOW {
-            self.window = now;
-            self.held = Duration::ZERO;
-        }
-        self.held += elapsed;
-        if self.held <= patience(role) {
-            return true;
-        }
-        self.barred_until = Some(now + HOLD_WINDOW);
-        self.held = Duration::ZERO;
-        false
     }
 }
 

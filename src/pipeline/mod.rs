@@ -23,6 +23,7 @@ mod commit;
 mod decoding;
 mod engine;
 mod feeder;
+mod hold;
 mod lane;
 mod pass;
 mod policy;
@@ -30,6 +31,7 @@ mod readers;
 mod ring;
 mod spec;
 mod stall;
+mod surroundings;
 
 pub use board::{Board, TrackName, TrackStatus};
 pub use budget::Budget;
