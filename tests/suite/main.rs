@@ -13,6 +13,8 @@ mod config;
 #[cfg(test)]
 mod definitions;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod fold_faults;
 #[cfg(test)]
 mod fold_laws;
