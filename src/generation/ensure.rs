@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fault::Result;
-use crate::pipeline::PipelineKey;
+use crate::fault::{Fault, FaultKind, Result};
+use crate::pipeline::{PipelineKey, Reason, Stall};
 use crate::position::{Position, TopicPartition};
 use crate::source::EventSource;
 use crate::store::control::Control;
@@ -29,7 +29,12 @@ struct Stage {
     targets: Option<Vec<(TopicPartition, Position)>>,
     /// When it was last seen to be there.
     seen: Option<Instant>,
+    /// Why the last step failed, and when.
+    failed: Option<(Stall, Instant)>,
 }
+
+/// How long after a failed step the next one is taken.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often it is made sure that a published generation is still there: an idle one would not notice.
 const PRESENCE_PERIOD: Duration = Duration::from_secs(5);
@@ -42,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) starts: Vec<(TopicPartition, Position)>,
     pub(super) published: bool,
     pub(super) intent: i64,
+    /// Only a live generation is ever shown to readers.
+    pub(super) live: bool,
 }
 
 /// The stages of all generations in all stores.
@@ -71,6 +78,13 @@ impl Ensurer {
         self.change(key, |stage| stage.created)
     }
 
+    /// Why it is not there, once that is known.
+    pub(super) fn waiting(&self, key: PipelineKey) -> Option<Stall> {
+        self.change(key, |stage| {
+            stage.failed.as_ref().map(|(stall, _)| stall.clone())
+        })
+    }
+
     /// A track found the generation absent: look at once.
     pub(super) fn absent(&self, key: PipelineKey) {
         self.change(key, |stage| stage.seen = None);
@@ -84,7 +98,11 @@ impl Ensurer {
         };
         let begins = self.change(key, |stage| {
             let look = stage.seen.is_none_or(|at| at.elapsed() >= PRESENCE_PERIOD);
-            let begins = !stage.working && (!stage.published || look);
+            let rests = stage
+                .failed
+                .as_ref()
+                .is_some_and(|(_, at)| at.elapsed() < RETRY_PERIOD);
+            let begins = !stage.working && !rests && (!stage.published || look);
             stage.working |= begins;
             begins
         });
@@ -93,11 +111,13 @@ impl Ensurer {
         }
         let ensurer = self.clone();
         tokio::spawn(async move {
-            if let Err(fault) = ensurer.step(key, &wanted).await {
-                let store = wanted.store.kind();
-                tracing::warn!(generation = %wanted.generation, %store, %fault, "generation could not be ensured; trying again");
-            }
-            ensurer.change(key, |stage| stage.working = false);
+            let result = ensurer.step(key, &wanted).await;
+            ensurer.change(key, |stage| {
+                stage.working = false;
+                stage.failed = result
+                    .err()
+                    .map(|fault| (failure(&wanted, &fault), Instant::now()));
+            });
         });
     }
 
@@ -150,7 +170,9 @@ impl Ensurer {
                 return Ok(());
             }
         }
-        self.publish(wanted).await?;
+        if wanted.live {
+            self.publish(wanted).await?;
+        }
         self.change(key, |stage| stage.published = true);
         Ok(())
     }
@@ -178,4 +200,14 @@ impl Ensurer {
         }
         Ok(ends)
     }
+}
+
+/// Why a generation could not be created or looked for.
+fn failure(wanted: &Wanted, fault: &Fault) -> Stall {
+    let reason = match fault.kind {
+        FaultKind::Transient => Reason::StoreUnreachable,
+        FaultKind::Bug => Reason::Bug,
+        FaultKind::Poison | FaultKind::Fenced | FaultKind::Misconfigured => Reason::Misconfigured,
+    };
+    Stall::now(reason, format!("{}: {fault}", wanted.store.kind()))
 }

@@ -200,9 +200,12 @@ impl Reconciler {
             .into_iter()
             .cloned()
             .collect();
+        let mut unasked = false;
         for topic in selected {
             let Some(recorded) = self.record_topic(record.build, &topic).await? else {
-                return Ok(None);
+                // A topic that appeared and cannot be asked yet must not stop the others.
+                unasked = true;
+                continue;
             };
             let refusal = topics::refusal(
                 &*definition.plan,
@@ -217,7 +220,7 @@ impl Reconciler {
             };
             read.insert(Arc::clone(&topic.name), usage);
         }
-        Ok(Some(read))
+        Ok((!read.is_empty() || !unasked).then_some(read))
     }
 
     /// What is recorded of a topic for a build; recorded now, with the log's beginning, where nothing is.
@@ -297,6 +300,7 @@ impl Reconciler {
             starts: self.starts(entry),
             published: entry.record.published.contains(&kind),
             intent: entry.record.intent,
+            live: state == State::Live,
         });
         Some(PipelineSpec {
             key,
@@ -307,6 +311,7 @@ impl Reconciler {
             skips: Arc::new(skips(entry, decisions)),
             topics: entry.topics.clone(),
             created,
+            waiting: self.ensurer.waiting(key),
         })
     }
 

@@ -164,6 +164,11 @@ impl OpenBatch {
         self.segments.is_empty()
     }
 
+    /// How many bytes of events it was folded from.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether writing it changes rows, not cursors alone.
     pub(super) fn touches_rows(&self) -> bool {
         self.events > 0

@@ -150,17 +150,24 @@ impl Board {
         }
     }
 
-    /// A track stands still, or (none) moves again. The time since when stays while the reason does.
-    pub(super) fn stall(&self, key: PipelineKey, partition: &TopicPartition, stall: Option<Stall>) {
-        if let Some(status) = self.facts().tracks.get_mut(&(key, partition.clone())) {
-            status.stall = match (stall, &status.stall) {
-                (Some(new), Some(old)) if old.reason == new.reason => Some(Stall {
-                    since: old.since,
-                    ..new
-                }),
-                (new, _) => new,
-            };
-        }
+    /// A track stands still. The time since when stays while the reason does; a new reason is logged.
+    pub(super) fn stall(&self, key: PipelineKey, partition: &TopicPartition, stall: Stall) {
+        let mut facts = self.facts();
+        let Some(status) = facts.tracks.get_mut(&(key, partition.clone())) else {
+            return;
+        };
+        let same = status
+            .stall
+            .as_ref()
+            .filter(|old| old.reason == stall.reason);
+        let Some(since) = same.map(|old| old.since) else {
+            let (reason, detail) = (stall.reason.as_str(), &stall.detail);
+            let (projection, store) = (&status.projection, key.store);
+            tracing::warn!(%projection, %store, %partition, reason, detail, "track stands still");
+            status.stall = Some(stall);
+            return;
+        };
+        status.stall = Some(Stall { since, ..stall });
     }
 
     /// The log's bounds as the broker says.
@@ -204,7 +211,8 @@ impl Board {
             let Some(status) = facts.tracks.get_mut(&(spec.key, segment.partition.clone())) else {
                 continue;
             };
-            status.position = Some(segment.to);
+            // An answer that comes late never shows less than was known.
+            status.position = status.position.max(Some(segment.to));
             if segment.end > segment.start {
                 let last = segment.chunk.chunk().event(segment.end - 1, &blank);
                 status.applied_ms = Some(last.timestamp_ms());

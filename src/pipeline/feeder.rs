@@ -216,12 +216,16 @@ impl Feeder {
         if self.paused_until.is_some_and(|until| now < until) {
             return;
         }
-        if self.head.is_some()
-            && !self
-                .tracks
-                .values()
-                .any(|fed| self.ring.contains(fed.position))
-        {
+        let nobody_inside = !self
+            .tracks
+            .values()
+            .any(|fed| self.ring.contains(fed.position));
+        // The head never rewinds, but it jumps forward to a track that came back far ahead of it;
+        // the ones it leaves behind are the catch-up reader's business.
+        let far_ahead = self.head_start().is_some_and(|start| {
+            self.ring.is_beyond(start) && self.ring.head().distance_to(start) > REACH
+        });
+        if self.head.is_some() && (nobody_inside || far_ahead) {
             self.close_head();
         }
         if self.head.is_none() && self.gathered.is_some_and(|at| at <= now) {
@@ -245,24 +249,26 @@ impl Feeder {
         }
     }
 
-    /// Begins a run of the head at the lowest position that is within reach of the furthest, live
-    /// tracks before others.
-    async fn open_head(&mut self) {
+    /// Where a run of the head would begin now: at the lowest position that is within reach of the
+    /// furthest, live tracks before others.
+    fn head_start(&self) -> Option<Position> {
         let live: Vec<Position> = self.positions(|fed| fed.track.role == Role::Live);
         let positions = if live.is_empty() {
             self.positions(|_| true)
         } else {
             live
         };
-        let Some(&furthest) = positions.iter().max() else {
-            return;
-        };
-        let start = positions
-            .iter()
-            .copied()
+        let furthest = positions.iter().copied().max()?;
+        positions
+            .into_iter()
             .filter(|at| at.distance_to(furthest) <= REACH)
             .min()
-            .unwrap_or(furthest);
+    }
+
+    async fn open_head(&mut self) {
+        let Some(start) = self.head_start() else {
+            return;
+        };
         match self
             .around
             .readers

@@ -28,6 +28,9 @@ use crate::telemetry;
 /// How long cursors may lag behind when nothing touches rows.
 const HOLE_PERIOD: Duration = Duration::from_secs(1);
 
+/// How many bytes of events that touch no row a lane may hold back meanwhile: less than the smallest window.
+const HELD_BACK: usize = 32 << 10;
+
 /// One writer of one pipeline.
 pub(super) struct Lane {
     spec: Arc<PipelineSpec>,
@@ -217,7 +220,12 @@ impl Lane {
             let Some(segment) = self.pending.pop_front() else {
                 return;
             };
-            if self.stopping.contains_key(&segment.partition) {
+            let behind_culprit = |culprit: &Culprit| segment.to.offset() > culprit.record.offset;
+            if self
+                .stopping
+                .get(&segment.partition)
+                .is_some_and(behind_culprit)
+            {
                 continue;
             }
             if self.open.is_empty() {
@@ -266,7 +274,14 @@ impl Lane {
         let written: Vec<TopicPartition> = self
             .stopping
             .keys()
-            .filter(|partition| !self.open.holds(partition) && !self.is_in_flight(partition))
+            .filter(|partition| {
+                !self.open.holds(partition)
+                    && !self.is_in_flight(partition)
+                    && !self
+                        .pending
+                        .iter()
+                        .any(|segment| segment.partition == **partition)
+            })
             .cloned()
             .collect();
         for partition in written {
@@ -300,8 +315,13 @@ impl Lane {
         if self.inflight.is_some() || self.open.is_empty() {
             return;
         }
-        // Whatever waited is folded by now: with the store idle, rows are never held back. Cursors alone can wait.
-        if !self.open.touches_rows() && self.opened.elapsed() < HOLE_PERIOD && !self.finishing {
+        // Whatever waited is folded by now: with the store idle, rows are never held back. Cursors
+        // alone can wait, as long as they do not keep back much that was read.
+        if !self.open.touches_rows()
+            && self.open.bytes() < HELD_BACK
+            && self.opened.elapsed() < HOLE_PERIOD
+            && !self.finishing
+        {
             return;
         }
         let commit = Arc::new(Commit::new(

@@ -17,7 +17,7 @@ pub(super) enum Again {
 }
 
 /// The stall to show and when to try again.
-pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
+pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Stall, Again) {
     let store = spec.key.store;
     let projection = &spec.generation.projection;
     let (reason, detail, again) = match end {
@@ -65,9 +65,9 @@ pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
                 record: Some(record.clone()),
                 ..Stall::now(Reason::Poison, detail)
             };
-            return (Some(stall), Again::Decided(record.clone()));
+            return (stall, Again::Decided(record.clone()));
         }
-        End::Log(stall) => return (Some(stall.clone()), Again::After(Duration::from_secs(5))),
+        End::Log(stall) => return (stall.clone(), Again::After(Duration::from_secs(5))),
         End::Broken(fault) => {
             let reason = if fault.kind == FaultKind::Misconfigured {
                 Reason::Misconfigured
@@ -81,5 +81,5 @@ pub(super) fn decide(spec: &PipelineSpec, end: &End) -> (Option<Stall>, Again) {
             )
         }
     };
-    (Some(Stall::now(reason, detail)), again)
+    (Stall::now(reason, detail), again)
 }

@@ -74,6 +74,8 @@ pub struct PipelineSpec {
     pub skips: Arc<HashSet<(TopicPartition, i64)>>,
     /// Whether the generation is in its store: claims wait until then.
     pub created: bool,
+    /// Why it is not in its store, once that is known.
+    pub waiting: Option<Stall>,
 }
 
 impl std::fmt::Debug for PipelineSpec {

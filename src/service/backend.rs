@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -16,11 +17,14 @@ use crate::api::status::{
 use crate::api::{Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
 use crate::fault::{Fault, FaultKind};
 use crate::generation::{Catalog, Change, Entry};
-use crate::pipeline::{Board, PipelineKey};
+use crate::pipeline::{Board, PipelineKey, Reason};
 use crate::position::{RecordName, TopicPartition};
 use crate::projection::{RowKey, Schema, StoreKind};
 use crate::store::control::Decision;
 use crate::store::{Cursor, Generation, PointRead};
+
+/// How long Kafka is away before that counts as a stall: topics are asked for every five seconds.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(7);
 
 /// Answers from the catalog, the board, the control tables and the stores.
 pub(super) struct ServiceBackend {
@@ -81,6 +85,7 @@ impl ServiceBackend {
             let partitions = self.partitions(entry, *store, tracks).await;
             let stalled = match &entry.definition {
                 Err(detail) => Some(cannot_run(detail)),
+                Ok(_) if partitions.is_empty() => self.kafka_stall(),
                 Ok(_) => common_stall(&partitions),
             };
             StoreStatus {
@@ -130,7 +135,29 @@ impl ServiceBackend {
         if unowned {
             self.complete(entry, store, &mut partitions).await;
         }
+        let kafka = self.kafka_stall();
+        for status in partitions
+            .iter_mut()
+            .filter(|status| status.stalled.is_none())
+        {
+            status.stalled = kafka.clone().or_else(|| ownerless(status));
+        }
         partitions
+    }
+
+    /// What is wrong with Kafka, once it lasted longer than what one question in between would clear.
+    fn kafka_stall(&self) -> Option<Stall> {
+        let away = self.facts.kafka_away()?;
+        let lasts = away
+            .since
+            .elapsed()
+            .is_ok_and(|lasted| lasted >= KAFKA_PATIENCE);
+        lasts.then(|| Stall {
+            reason: Reason::KafkaUnreachable.as_str().to_owned(),
+            since: report::when(away.since),
+            detail: away.what,
+            record: None,
+        })
     }
 
     /// Fills in what nobody reported: positions from the store, ends from the log.
@@ -369,6 +396,17 @@ impl ServiceBackend {
             .filter_map(|at| at.stalled.as_ref()?.record.as_ref())
             .any(|stopped| *stopped == named)
     }
+}
+
+/// A partition that is behind and that no instance feeds.
+fn ownerless(status: &PartitionStatus) -> Option<Stall> {
+    let behind = status.owner.is_none() && status.lag_records.is_some_and(|lag| lag > 0);
+    behind.then(|| Stall {
+        reason: "no owner".to_owned(),
+        since: report::when(SystemTime::now()),
+        detail: "no instance reports that it feeds this partition; is a worker running, and does it reach Kafka and Postgres?".to_owned(),
+        record: None,
+    })
 }
 
 fn nobody(partition: &TopicPartition) -> PartitionStatus {

@@ -185,15 +185,15 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
             tracing::error!("engine ended unexpectedly; starting it again");
             engine = None;
         }
-        facts.set_sources(
-            connections.source.health(),
-            reconciler.log_away(),
-            connections.ping(&facts.used_stores()).await,
-        );
-        report::write(connections, facts, &board).await;
+        let look_around = async {
+            let stores = connections.ping(&facts.used_stores()).await;
+            facts.set_sources(connections.source.health(), reconciler.log_away(), stores);
+            report::write(connections, facts, &board).await;
+            tokio::time::sleep(if all_created { PERIOD } else { SOON }).await;
+        };
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(if all_created { PERIOD } else { SOON }) => {}
+            () = look_around => {}
         }
     }
     let grace = config.pipeline.shutdown_grace;

@@ -143,8 +143,10 @@ impl Tracks {
                 TopicPartition::new(track.partition.topic.as_str(), track.partition.partition);
             let name = (key, partition);
             // Around a hand-over two instances may report a track: the one that knows its position counts.
-            let better =
-                |now: &PartitionStatus| now.position.is_none() || track.partition.stalled.is_none();
+            let better = |now: &PartitionStatus| {
+                now.position.is_none()
+                    || (track.partition.position.is_some() && track.partition.stalled.is_none())
+            };
             if self.by_name.get(&name).is_none_or(better) {
                 self.by_name.insert(name, track.partition);
             }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use super::spec::{FeederInput, LaneInput, Limits, Notice, PipelineKey, PipelineS
 use super::surroundings::Surroundings;
 use crate::fault::Fault;
 use crate::position::TopicPartition;
+use crate::projection::StoreKind;
 use crate::source::{EventSource, Member, MemberEvent};
 use crate::telemetry;
 
@@ -131,7 +133,8 @@ struct Running {
     tracks: HashMap<(PipelineKey, TopicPartition), Track>,
     subscribed: Vec<Arc<str>>,
     inbox: UnboundedReceiver<Notice>,
-    claims: Arc<tokio::sync::Semaphore>,
+    /// One per store: a store that does not answer delays only its own claims.
+    claims: HashMap<StoreKind, Arc<Semaphore>>,
     shares: Shares,
     last_second: Instant,
     last_bounds: Option<Instant>,
@@ -161,7 +164,7 @@ impl Running {
             tracks: HashMap::new(),
             subscribed: Vec::new(),
             inbox,
-            claims: Arc::new(tokio::sync::Semaphore::new(CLAIMS_AT_ONCE)),
+            claims: HashMap::new(),
             shares,
             last_second: Instant::now(),
             last_bounds: None,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::budget::Budget;
 use super::super::lane::Lane;
 use super::super::spec::{End, FeederInput, LaneInput, PipelineKey, PipelineSpec, Shares};
+use super::super::stall::Reason;
 use super::{Pipeline, Running, TrackState};
 use crate::pipeline::REDIS_BATCH_ROWS;
 use crate::position::TopicPartition;
@@ -105,11 +106,21 @@ impl Running {
             let Some(topic) = spec.topics.get(&partition.topic) else {
                 continue;
             };
-            if topic.refusal.is_some() {
-                self.around.decoding.forget(&partition.topic);
+            if let Some(refusal) = &topic.refusal {
+                if refusal.reason == Reason::TopicRecreated
+                    && self.tracks.contains_key(&(key, partition.clone()))
+                {
+                    self.around.decoding.forget(&partition.topic);
+                }
                 self.refuse_track(key, &partition);
             }
             self.add_track(key, &partition);
+            if !spec.created
+                && topic.refusal.is_none()
+                && let Some(waiting) = &spec.waiting
+            {
+                self.around.board.stall(key, &partition, waiting.clone());
+            }
         }
     }
 

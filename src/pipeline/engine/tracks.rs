@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::super::backoff::Backoff;
 use super::super::policy::{self, Again};
 use super::super::spec::{End, FeedTrack, FeederInput, LaneInput, LaneTrack, Notice, PipelineKey};
-use super::{Running, Track, TrackState};
+use super::{CLAIMS_AT_ONCE, Running, Track, TrackState};
 use crate::position::{Position, TopicPartition};
 
 impl Running {
@@ -23,9 +24,7 @@ impl Running {
         };
         self.around.board.track(&pipeline.spec, partition);
         if let Some(refusal) = &topic.refusal {
-            self.around
-                .board
-                .stall(key, partition, Some(refusal.clone()));
+            self.around.board.stall(key, partition, refusal.clone());
             return;
         }
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(3));
@@ -77,10 +76,14 @@ impl Running {
         let Some(track) = self.tracks.get_mut(&(key, partition.clone())) else {
             return;
         };
+        let claims = self
+            .claims
+            .entry(key.store)
+            .or_insert_with(|| Arc::new(Semaphore::new(CLAIMS_AT_ONCE)));
         let claim = Uuid::new_v4();
         track.state = TrackState::Claiming(claim);
         let (claimant, spec) = (self.claimant.clone(), Arc::clone(&pipeline.spec));
-        let (notices, claims) = (self.around.notices.clone(), Arc::clone(&self.claims));
+        let (notices, claims) = (self.around.notices.clone(), Arc::clone(claims));
         tokio::spawn(async move {
             let _permit = claims.acquire().await;
             let result = claimant.claim(&spec, &partition, claim).await;
@@ -143,20 +146,10 @@ impl Running {
         ) else {
             return;
         };
-        let was_running = matches!(track.state, TrackState::Running(_));
-        if was_running {
+        if matches!(track.state, TrackState::Running(_)) {
             track.backoff.reset();
         }
         let (stall, again) = policy::decide(&pipeline.spec, end);
-        if let Some(stall) = &stall {
-            let (reason, detail) = (stall.reason.as_str(), &stall.detail);
-            let (projection, store) = (&pipeline.spec.generation.projection, key.store);
-            if was_running {
-                tracing::warn!(%projection, %store, %partition, reason, detail, "track ended");
-            } else {
-                tracing::debug!(%projection, %store, %partition, reason, detail, "track could not be claimed");
-            }
-        }
         track.state = match again {
             Again::After(at_least) => {
                 TrackState::Waiting(Instant::now() + at_least.max(track.backoff.next()))

@@ -101,15 +101,13 @@ impl Running {
         }
     }
 
-    pub(super) async fn finish(self, grace: Duration) {
-        self.hint();
+    pub(super) async fn finish(mut self, grace: Duration) {
         for owned in self.owned.values() {
             owned.task.abort();
         }
-        let lanes: Vec<_> = self
-            .pipelines
-            .into_values()
-            .flat_map(|pipeline| pipeline.lanes)
+        let pipelines = self.pipelines.values_mut();
+        let lanes: Vec<_> = pipelines
+            .flat_map(|pipeline| std::mem::take(&mut pipeline.lanes))
             .collect();
         for (lane, _) in &lanes {
             let _ = lane.send(LaneInput::Finish);
@@ -127,6 +125,8 @@ impl Running {
                 "a store did not answer in time; the batches under way are judged by their cursors"
             );
         }
+        // The hint of what was written last, for scalers that look at the group's lag.
+        self.hint();
         self.claimant.member.leave(grace.mul_f64(0.3)).await;
     }
 }
