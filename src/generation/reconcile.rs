@@ -105,11 +105,22 @@ impl Reconciler {
         for record in self.settings.control.generations().await? {
             let definition = self.definition_of(&record);
             let change = self.change_of(&record);
+            let known = self.settings.control.topics(record.build).await?;
+            let topics = known.into_iter().map(|known| {
+                let partitions = i32::try_from(known.starts.len()).unwrap_or(i32::MAX);
+                let usage = TopicUse {
+                    id: known.id,
+                    partitions,
+                    refusal: None,
+                };
+                (known.topic, usage)
+            });
+            let topics: ReadTopics = topics.collect();
             catalog.entries.push(Entry {
                 record,
                 definition,
                 change,
-                topics: ReadTopics::new(),
+                topics,
             });
         }
         Ok(catalog)
