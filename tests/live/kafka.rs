@@ -278,8 +278,23 @@ fn committed(scene: &Scene, partition: &TopicPartition) -> Option<i64> {
     }
 }
 
+/// All topics. The answer is transient while some other test's topic is being deleted: asked again, as
+/// the reconciler does.
+async fn listed(source: &KafkaSource) -> Vec<TopicInfo> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match source.topics().await {
+            Ok(topics) => return topics,
+            Err(fault) => assert!(
+                fault.kind == FaultKind::Transient && Instant::now() < deadline,
+                "{fault}"
+            ),
+        }
+    }
+}
+
 async fn info(source: &KafkaSource, topic: &str) -> Option<TopicInfo> {
-    let topics = source.topics().await.unwrap();
+    let topics = listed(source).await;
     topics.into_iter().find(|info| &*info.name == topic)
 }
 
@@ -916,7 +931,7 @@ async fn topics_have_an_identity_partitions_and_a_policy() {
     assert_eq!(before.partitions, 2);
     assert!(before.compacted);
     assert!(!before.id.is_empty());
-    let topics = source.topics().await.unwrap();
+    let topics = listed(&source).await;
     assert!(topics.is_sorted_by(|a, b| a.name < b.name));
     assert!(topics.iter().all(|topic| !topic.name.starts_with("__")));
 

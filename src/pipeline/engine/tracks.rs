@@ -11,6 +11,7 @@ use super::super::backoff::Backoff;
 use super::super::policy::{self, Again};
 use super::super::spec::{End, FeedTrack, FeederInput, LaneInput, LaneTrack, Notice, PipelineKey};
 use super::{CLAIMS_AT_ONCE, Running, Track, TrackState};
+use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 
 impl Running {
@@ -86,7 +87,14 @@ impl Running {
         let (notices, claims) = (self.around.notices.clone(), Arc::clone(claims));
         tokio::spawn(async move {
             let _permit = claims.acquire().await;
-            let result = claimant.claim(&spec, &partition, claim).await;
+            let of = partition.clone();
+            let claimed = tokio::spawn(async move { claimant.claim(&spec, &of, claim).await });
+            // A claim that panics must not leave its track waiting for its answer.
+            let result = claimed.await.unwrap_or_else(|error| {
+                Err(End::Broken(Fault::bug(format!(
+                    "claiming ended abnormally: {error}"
+                ))))
+            });
             let _ = notices.send(Notice::Claimed {
                 key,
                 partition,
