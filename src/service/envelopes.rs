@@ -33,11 +33,8 @@ impl TopicEnvelopes {
     }
 
     async fn topic_id(&self, topic: &str) -> Result<String> {
-        let topics = self.source.topics().await?;
-        let found = topics.into_iter().find(|info| &*info.name == topic);
-        found
-            .map(|info| info.id)
-            .ok_or_else(|| Fault::transient(format!("topic {topic} is not there (yet)")))
+        let id = self.source.topic_id(topic).await?;
+        id.ok_or_else(|| Fault::transient(format!("topic {topic} is not there (yet)")))
     }
 }
 
