@@ -8,6 +8,7 @@ mod envelopes;
 mod facts;
 mod parts;
 mod report;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
