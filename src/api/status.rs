@@ -25,7 +25,7 @@ pub struct ProjectionStatus {
     pub definition: DefinitionState,
     /// Its generations that are fed, by number.
     pub generations: Vec<GenerationStatus>,
-    /// Event types that no handler matches, the most frequent first.
+    /// Event types that no handler matches, by name.
     #[serde(default)]
     pub unmatched_types: Vec<UnmatchedType>,
 }

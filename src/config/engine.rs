@@ -18,9 +18,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Pipeline {
     /// Most rows of a batch.
     pub batch_rows: usize,
-    /// Most bytes of a batch's deltas.
+    /// Most bytes of the events that a batch is folded from.
     pub batch_bytes: usize,
-    /// How long a batch may wait for more events while they keep coming; 0 when idle.
+    /// The longest that a batch may wait for more events. Nothing waits: a batch is written as soon
+    /// as its store is idle.
     pub batch_age: Duration,
     /// Writers per generation and store, one connection each.
     pub lanes: usize,

@@ -72,6 +72,7 @@ impl Reconciler {
         self.log_away = self.look_for_topics().await.err();
         let records = self.propose().await?;
         let decisions = self.settings.control.decisions().await?;
+        self.look_for_absence();
         let mut catalog = Catalog::default();
         let mut pipelines = Vec::new();
         for record in records {
@@ -303,7 +304,6 @@ impl Reconciler {
             build: generation.build,
             store: kind,
         };
-        self.look_for_absence(key);
         let created = self.ensurer.is_created(key);
         self.ensurer.advance(Wanted {
             generation: generation.clone(),
@@ -326,14 +326,15 @@ impl Reconciler {
         })
     }
 
-    fn look_for_absence(&self, key: PipelineKey) {
-        let absent = |stall: &crate::pipeline::Stall| stall.reason == Reason::GenerationAbsent;
-        let tracks = self.settings.board.tracks();
-        if tracks
-            .iter()
-            .any(|((of, _), status)| *of == key && status.stall.as_ref().is_some_and(absent))
-        {
-            self.ensurer.absent(key);
+    /// Has the generations looked for at once whose tracks found them absent.
+    fn look_for_absence(&self) {
+        for ((key, _), status) in self.settings.board.tracks() {
+            if status
+                .stall
+                .is_some_and(|stall| stall.reason == Reason::GenerationAbsent)
+            {
+                self.ensurer.absent(key);
+            }
         }
     }
 

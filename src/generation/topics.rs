@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::pipeline::{Reason, Stall, TopicUse};
 use crate::projection::{Family, Projection};
-use crate::source::TopicInfo;
+use crate::source::{TopicInfo, same_topic};
 use crate::store::control::TopicRecord;
 
 /// The existing topics that a projection selects, in name order.
@@ -28,7 +28,7 @@ pub(super) fn refusal(
     recorded: &TopicRecord,
     accept_compacted: bool,
 ) -> Option<Stall> {
-    if !recorded.id.is_empty() && !topic.id.is_empty() && recorded.id != topic.id {
+    if !same_topic(&recorded.id, &topic.id) {
         return Some(Stall::recreated(&topic.name, &recorded.id, &topic.id));
     }
     let needs_all = needs_every_record(plan);

@@ -12,7 +12,7 @@ use super::spec::{End, PipelineSpec};
 use super::stall::{Reason, Stall};
 use crate::fault::{Fault, FaultKind};
 use crate::position::{Position, TopicPartition};
-use crate::source::{Bounds, EventSource, Member};
+use crate::source::{Bounds, EventSource, Member, same_topic};
 use crate::store::{Claimed, Cursor};
 
 /// Whom a claim asks.
@@ -66,7 +66,7 @@ impl Claimant {
             return Err(End::Gone);
         };
         match self.source.topic_id(topic).await.map_err(kafka_away)? {
-            Some(id) if id == known.id || id.is_empty() || known.id.is_empty() => Ok(()),
+            Some(id) if same_topic(&known.id, &id) => Ok(()),
             Some(id) => Err(End::Log(Stall::recreated(topic, &known.id, &id))),
             None => Err(End::Away(
                 Reason::KafkaUnreachable,

@@ -128,15 +128,15 @@ async fn attempt(commit: &Commit) -> Result<Written> {
     let (store, generation) = (&commit.spec.store, &commit.spec.generation);
     if commit.events == 0 {
         let verdicts = store.advance(generation, &commit.batch.moves).await?;
-        return match () {
-            () if verdicts.iter().all(|verdict| *verdict == Verdict::Applied) => {
-                Ok(Written::Applied(commit.counts.clone()))
-            }
-            () if verdicts.contains(&Verdict::NotApplied) => {
-                Err(Fault::transient("cursors are locked by another session"))
-            }
-            () => Ok(Written::Refused(verdicts)),
-        };
+        if verdicts.contains(&Verdict::NotApplied) {
+            return Err(Fault::transient("cursors are locked by another session"));
+        }
+        let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
+        return Ok(if all {
+            Written::Applied(commit.counts.clone())
+        } else {
+            Written::Refused(verdicts)
+        });
     }
     if commit.rules.plan.reads_rows() {
         return attempt_reading(commit).await;

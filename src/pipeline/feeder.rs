@@ -25,7 +25,7 @@ use super::surroundings::{PAUSE, Surroundings};
 use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::record::RawChunk;
-use crate::source::{PartitionStream, ReadFault, ReaderRole};
+use crate::source::{PartitionStream, ReadFault, ReaderRole, same_topic};
 
 /// How far below the furthest track the head still begins, in offsets.
 const REACH: u64 = 10_000;
@@ -379,10 +379,7 @@ impl Feeder {
         }
         let topic = &self.partition.topic;
         let id = self.around.source.topic_id(topic).await?;
-        let same = |known: &str| {
-            id.as_deref()
-                .is_some_and(|id| id == known || id.is_empty() || known.is_empty())
-        };
+        let same = |known: &str| id.as_deref().is_some_and(|id| same_topic(known, id));
         if self.tracks.values().all(|fed| same(&fed.track.topic_id)) {
             self.confirmed = Some(Instant::now());
             return Ok(());

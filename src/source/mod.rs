@@ -34,6 +34,12 @@ pub struct TopicInfo {
     pub compacted: bool,
 }
 
+/// Whether two identities are of one incarnation of a topic. Brokers without identities give an
+/// empty one, which is taken for any.
+pub fn same_topic(known: &str, found: &str) -> bool {
+    known == found || known.is_empty() || found.is_empty()
+}
+
 /// The first and the next offset of a partition's log that a `read_committed` reader can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {

@@ -105,7 +105,7 @@ pub struct Decision {
 /// What one instance says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceReport {
-    /// The instance's name: host name, with a random suffix where it is not unique.
+    /// The instance's name: host name and process id.
     pub instance: String,
     /// Everything it runs, as JSON (its shape is the service's business).
     pub report: serde_json::Value,
