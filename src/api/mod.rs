@@ -7,6 +7,7 @@
 
 mod auth;
 mod backend;
+mod operations;
 mod probes;
 mod problem;
 mod projections;
@@ -16,6 +17,10 @@ mod token;
 mod views;
 
 pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
+pub use operations::{
+    Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
+    VerifyRequest,
+};
 pub use problem::Problem;
 pub use server::Server;
 pub use token::{Scope, Token};
@@ -31,7 +36,12 @@ pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
-pub fn admin(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
+pub fn admin(
+    backend: Arc<dyn Backend>,
+    operations: Arc<dyn Operations>,
+    tokens: &[Token],
+) -> Router {
+    let _ = operations;
     server::announce("GET", views::ROUTES);
     server::announce("GET", projections::ROUTES);
     server::announce("GET", probes::ROUTES);

@@ -42,6 +42,8 @@ pub enum DefinitionState {
     Orphaned,
     /// It has no generation yet.
     New,
+    /// It was dropped, and its file is still there.
+    Dropped,
 }
 
 impl DefinitionState {
@@ -52,6 +54,7 @@ impl DefinitionState {
             Self::Changed => "changed, rebuild to apply",
             Self::Orphaned => "orphaned",
             Self::New => "new",
+            Self::Dropped => "dropped; its file is still there",
         }
     }
 }
@@ -75,6 +78,9 @@ pub struct GenerationStatus {
     pub state: String,
     /// The same per store, and where it stands there.
     pub stores: Vec<StoreStatus>,
+    /// How its build stands; none once readers have seen it.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<super::operations::BuildStatus>,
 }
 
 /// A generation in one store.

@@ -10,9 +10,15 @@
 
 mod catalog;
 mod ensure;
+mod plan;
+mod progress;
 mod reconcile;
 mod topics;
+mod verify;
 
 pub use catalog::{Catalog, Change, Entry};
+pub use plan::{From, PartitionPlan, Plan, Prepared, RebuildRequest, Relation};
+pub use progress::{Progress, TrackProgress};
 pub use reconcile::{Reconciler, Settings};
 pub use topics::ReadTopics;
+pub use verify::{Difference, EXAMPLES, Side, Verification, Verifier};

@@ -10,7 +10,7 @@ use super::catalog::{Catalog, Change, Entry};
 use super::ensure::{Ensurer, Wanted};
 use super::topics::{self, ReadTopics};
 use crate::fault::{Fault, Result};
-use crate::pipeline::{Board, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
+use crate::pipeline::{Board, Pace, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Definition, Registry, StoreKind};
 use crate::source::{EventSource, TopicInfo};
@@ -153,6 +153,9 @@ impl Reconciler {
             let record = control
                 .create_first(&definition.name, stores, &definition.text, &definition.hash)
                 .await?;
+            let Some(record) = record else {
+                continue;
+            };
             tracing::info!(projection = %definition.name, build = %record.build, "first generation recorded");
             records.push(record);
         }
@@ -323,6 +326,8 @@ impl Reconciler {
             topics: entry.topics.clone(),
             created,
             waiting: self.ensurer.waiting(key),
+            pace: Pace::default(),
+            base: None,
         })
     }
 

@@ -7,11 +7,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use super::budget::HeldChunk;
+use super::pace::Pace;
 use super::stall::{Reason, Stall};
 use crate::fault::Fault;
 use crate::position::{Position, RecordName, TopicPartition};
 use crate::projection::{Projection, StoreKind};
-use crate::store::{Generation, ViewStore};
+use crate::store::{BasePages, Generation, ViewStore};
 
 /// Names one pipeline: one generation in one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +77,10 @@ pub struct PipelineSpec {
     pub created: bool,
     /// Why it is not in its store, once that is known.
     pub waiting: Option<Stall>,
+    /// How fast it may catch up. Only asked of building pipelines, outside of the ring.
+    pub pace: Pace,
+    /// With which cursors its rows were copied, if they were.
+    pub base: Option<Arc<BasePages>>,
 }
 
 impl std::fmt::Debug for PipelineSpec {

@@ -15,6 +15,9 @@ pub struct Row {
     pub values: Vec<Value>,
     /// For columns of the latest family: the stored order; none elsewhere and where nothing was stored.
     pub orders: Vec<Option<Box<str>>>,
+    /// With which page of a copy the row came into its generation (from 1); 0 when it was not
+    /// copied. See [`crate::store::BasePages`].
+    pub page: u32,
 }
 
 impl Row {
@@ -29,6 +32,7 @@ impl Row {
         Self {
             values,
             orders: vec![None; schema.columns.len()],
+            page: 0,
         }
     }
 }

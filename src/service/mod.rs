@@ -6,6 +6,7 @@
 mod backend;
 mod envelopes;
 mod facts;
+mod operations;
 mod parts;
 mod report;
 mod status;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::backend::ServiceBackend;
 use self::facts::Facts;
 use self::parts::Connections;
-use crate::api::{self, Backend, Server};
+use crate::api::{self, Backend, Operations, Server};
 use crate::config::{Config, Role};
 use crate::fault::Fault;
 use crate::generation::{Reconciler, Settings};
@@ -52,7 +53,7 @@ pub async fn run(
         .collect();
     let facts = Arc::new(Facts::new(parts::instance_name(), expected));
     let board = Board::new();
-    let backend: Arc<dyn Backend> = Arc::new(ServiceBackend::new(
+    let backend = Arc::new(ServiceBackend::new(
         connections.clone(),
         Arc::clone(&facts),
         board.clone(),
@@ -114,20 +115,24 @@ fn proposed(config: &Config, registry: &Registry) -> anyhow::Result<Vec<Definiti
 async fn serve(
     config: &Config,
     role: Role,
-    backend: &Arc<dyn Backend>,
+    backend: &Arc<ServiceBackend>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Vec<tokio::task::JoinHandle<()>>> {
     let mut servers = Vec::new();
     let mut listeners = vec![(
         "admin.listen",
         &config.admin,
-        api::admin(Arc::clone(backend), &config.admin.tokens),
+        api::admin(
+            Arc::clone(backend) as Arc<dyn Backend>,
+            Arc::clone(backend) as Arc<dyn Operations>,
+            &config.admin.tokens,
+        ),
     )];
     if role != Role::Worker {
         listeners.push((
             "api.listen",
             &config.api,
-            api::public(Arc::clone(backend), &config.api.tokens),
+            api::public(Arc::clone(backend) as Arc<dyn Backend>, &config.api.tokens),
         ));
     }
     for (name, listener, router) in listeners {

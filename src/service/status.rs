@@ -84,6 +84,7 @@ impl ServiceBackend {
             generation: record.number,
             state,
             stores,
+            build: None,
         }
     }
 

@@ -58,6 +58,8 @@ pub enum ReaderRole {
     CatchUp,
     /// Feeds building tracks.
     Build,
+    /// Reads excerpts of the log for verification and plans.
+    Excerpt,
 }
 
 /// What the group tells this instance. Events arrive after they were acknowledged to the group.
@@ -88,6 +90,13 @@ pub trait EventSource: Send + Sync + 'static {
 
     /// The readable bounds of one partition.
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds>;
+
+    /// The position of the first record of the partition whose timestamp is at or after
+    /// `timestamp_ms` (milliseconds since the epoch); the end of the log when there is none.
+    async fn position_at(&self, partition: &TopicPartition, timestamp_ms: i64) -> Result<Position> {
+        let _ = (partition, timestamp_ms);
+        Err(Fault::bug("not built yet"))
+    }
 
     /// Joins the consumer group. Events come on the returned channel until the member leaves.
     async fn join(&self) -> Result<(Arc<dyn Member>, mpsc::UnboundedReceiver<MemberEvent>)>;

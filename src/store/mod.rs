@@ -28,6 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::control::Lease;
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Row, RowDelta, RowKey, Schema, StoreKind};
@@ -162,6 +163,86 @@ pub struct PointRead {
     pub cursors: Vec<Cursor>,
 }
 
+/// Which generation readers of a store see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// Its number; none where nothing is published.
+    pub generation: Option<u32>,
+    /// The intent that decided it.
+    pub intent: i64,
+}
+
+/// Moving readers from one generation to another.
+#[derive(Clone, Debug)]
+pub struct CutOver {
+    /// What they see now.
+    pub from: Generation,
+    /// What they shall see.
+    pub to: Generation,
+    /// Orders pointer changes: a store that holds a greater one changes nothing.
+    pub intent: i64,
+    /// The right to do it, compared in the same transaction where the store holds the control tables.
+    pub lease: Lease,
+    /// What `to` must have passed in the topics that `from` does not read.
+    pub targets: Vec<(TopicPartition, Position)>,
+}
+
+/// What became of an attempt to cut over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutOverOutcome {
+    /// Readers see `to` (now, or since an earlier attempt).
+    Done,
+    /// Nothing was changed; trying again can help. Says what was in the way.
+    NotYet(String),
+    /// Nothing was changed, and trying again will not help: the lease or the intent is not the newest
+    /// any more, or a generation is gone. Says which.
+    Overtaken(String),
+}
+
+/// Some rows of two generations, all read at one instant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ComparePage {
+    /// The rows of the page by key; each with what the first and the second generation hold. A key is on one
+    /// page only, except that Redis may repeat it on a later one.
+    pub rows: Vec<(RowKey, Option<Row>, Option<Row>)>,
+    /// The first generation's cursors.
+    pub first: Vec<Cursor>,
+    /// The second generation's cursors.
+    pub second: Vec<Cursor>,
+    /// Where the next page begins; none after the last one.
+    pub next: Option<PageToken>,
+}
+
+/// Where a page begins; only the store that gave it can read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageToken(pub String);
+
+/// The cursors with which the pages of a copy were read: page `n` (from 1) is at index `n - 1`.
+/// A row that was copied with page `n` carries `n` ([`Row::page`]) and reflects exactly the records
+/// below these positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BasePages(pub Vec<Vec<(TopicPartition, Position)>>);
+
+impl BasePages {
+    /// Where the records begin that a row of this page does not reflect yet; the copy's own start
+    /// when the row was not copied (page 0) or the partition is unknown.
+    pub fn position(&self, page: u32, partition: &TopicPartition) -> Option<Position> {
+        let index = usize::try_from(page).ok()?.checked_sub(1)?;
+        let page = self.0.get(index)?.iter();
+        page.clone()
+            .find(|(of, _)| of == partition)
+            .map(|(_, at)| *at)
+    }
+
+    /// The position from which on no row of the partition is ahead of the cursor any more.
+    pub fn end(&self, partition: &TopicPartition) -> Option<Position> {
+        let all = self.0.iter().flatten();
+        all.filter(|(of, _)| of == partition)
+            .map(|(_, at)| *at)
+            .max()
+    }
+}
+
 /// A store of views. Every method may be called by many tasks at once; none blocks for longer than
 /// its time-outs (about 3 s). Errors are classified: `Transient` when the store is away or busy and
 /// the outcome may be unknown, `Poison` when a constraint rejected rows (nothing was changed),
@@ -236,8 +317,76 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
     ) -> Result<Option<PointRead>>;
 
-    /// Removes the generation: rows, cursors and identity. Repeating it changes nothing.
+    /// Removes the generation: rows, cursors and identity, in small steps where it is large. Repeating it
+    /// changes nothing. Also takes what an unfinished copy left. A view or pointer that shows it goes too.
     async fn remove(&self, generation: &Generation) -> Result<()>;
+
+    /// Which generation readers of this projection see here; none when the store knows nothing of it.
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
+        let _ = projection;
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// Forgets the projection's pointer and intent, after its generations were removed.
+    async fn forget(&self, projection: &str) -> Result<()> {
+        let _ = projection;
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// One attempt to let readers see `to` instead of `from`, in one step: only when `to` stands at
+    /// or beyond `from` on every partition of the topics that both read, and beyond the targets on the others (I8).
+    /// Live batches may wait for it, for 200 ms at most. Where the store holds the control tables,
+    /// the states are changed in the same step.
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
+        let _ = cut;
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// A page of about `rows` rows of both generations, with both generations' cursors, at one
+    /// instant. None when one of the generations is not here.
+    async fn compare_page(
+        &self,
+        first: &Generation,
+        second: &Generation,
+        after: Option<&PageToken>,
+        rows: usize,
+    ) -> Result<Option<ComparePage>> {
+        let _ = (first, second, after, rows);
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// Creates `to` as a copy of the rows of `from`, page by page, each page with the cursors of its
+    /// instant. `to` exists (has an identity) only when the copy is complete; its cursors
+    /// stand where the first page's stood. An unfinished copy is begun anew. Columns that only `to` has
+    /// start with their defaults; the keys of both are the same. `progress` hears how many rows were copied.
+    async fn create_from(
+        &self,
+        from: &Generation,
+        to: &Generation,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        let _ = (from, to, progress);
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// The page cursors of a generation that was created by a copy; none for others.
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
+        let _ = generation;
+        Ok(None)
+    }
+
+    /// About how many rows the generation has, and how many bytes they take; none when unknown.
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
+        let _ = generation;
+        Ok(None)
+    }
+
+    /// What depends on the shape of the view that readers see, such as other SQL views, by name: a change
+    /// that drops or reorders columns is not possible while there are any.
+    async fn dependants(&self, projection: &str) -> Result<Vec<String>> {
+        let _ = projection;
+        Ok(Vec::new())
+    }
 }
 
 /// The fault for a generation whose number is taken by another build.

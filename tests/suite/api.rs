@@ -12,9 +12,11 @@ use viewfold::api::status::{
     StoreStatus,
 };
 use viewfold::api::{
-    self, Backend, Check, PointAnswer, Problem, RowJson, Scope, Server, Skip, Token, ViewInfo,
+    self, Asked, Backend, Check, GenerationDetail, Operation, Operations, PointAnswer, Problem,
+    Rebuild, RowJson, Scope, Server, Skip, Token, VerificationStatus, VerifyRequest, ViewInfo,
 };
 use viewfold::fault::Fault;
+use viewfold::generation::{Plan, RebuildRequest};
 use viewfold::position::TopicPartition;
 use viewfold::projection::{ColumnType, StoreKind};
 
@@ -47,6 +49,7 @@ fn report() -> StatusReport {
         generation: 1,
         state: "live".into(),
         stores: vec![store],
+        build: None,
     };
     let projection = ProjectionStatus {
         name: "totals".into(),
@@ -57,6 +60,43 @@ fn report() -> StatusReport {
     StatusReport {
         projections: vec![projection],
         control: None,
+    }
+}
+
+#[async_trait]
+impl Operations for Made {
+    async fn plan(&self, _: Option<&str>) -> Result<Vec<Plan>, Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn rebuild(&self, _: &str, _: RebuildRequest, _: Asked) -> Result<Rebuild, Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn generation(&self, _: &str, _: u32) -> Result<GenerationDetail, Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn operate(
+        &self,
+        _: &str,
+        _: Option<u32>,
+        _: Operation,
+        _: Asked,
+    ) -> Result<GenerationDetail, Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn drop_projection(&self, _: &str, _: Asked) -> Result<(), Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn verify(&self, _: &str, _: VerifyRequest, _: Asked) -> Result<i64, Problem> {
+        Err(Problem::unavailable("made up"))
+    }
+
+    async fn verification(&self, _: &str, _: i64) -> Result<VerificationStatus, Problem> {
+        Err(Problem::unavailable("made up"))
     }
 }
 
@@ -174,7 +214,7 @@ async fn start(tokens: &[Token], partitions: i32) -> Running {
     let mut addresses = Vec::new();
     for router in [
         api::public(made.clone(), tokens),
-        api::admin(made.clone(), tokens),
+        api::admin(made.clone(), made.clone(), tokens),
     ] {
         let local = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind("api.listen", local).await.unwrap();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use viewfold::event::Envelope;
 use viewfold::fault::Result;
 use viewfold::pipeline::{
-    Board, Budget, Engine, Envelopes, Limits, Parts, PipelineKey, PipelineSpec, Reason, Role,
+    Board, Budget, Engine, Envelopes, Limits, Pace, Parts, PipelineKey, PipelineSpec, Reason, Role,
     TopicUse,
 };
 use viewfold::position::{Position, TopicPartition};
@@ -129,6 +129,8 @@ impl World {
             skips: Arc::new(HashSet::new()),
             created: true,
             waiting: None,
+            pace: Pace::default(),
+            base: None,
         }]);
         (engine, board)
     }

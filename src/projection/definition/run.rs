@@ -299,6 +299,7 @@ fn no_row(schema: &Schema) -> Row {
     Row {
         values: schema.columns.iter().map(|c| c.default.clone()).collect(),
         orders: vec![None; schema.columns.len()],
+        page: 0,
     }
 }
 

@@ -78,6 +78,7 @@ impl Current {
             ReaderRole::Head => "kafka-head",
             ReaderRole::CatchUp => "kafka-catch-up",
             ReaderRole::Build => "kafka-build",
+            ReaderRole::Excerpt => "kafka-excerpt",
         };
         Ok(Self {
             client: Client::create(name, &config::reader(settings, queues), health)?,

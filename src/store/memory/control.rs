@@ -60,7 +60,7 @@ impl Control for MemoryControl {
         stores: &[StoreKind],
         definition: &str,
         hash: &str,
-    ) -> Result<GenerationRecord> {
+    ) -> Result<Option<GenerationRecord>> {
         let mut held = self.held.lock().await;
         let key = (Arc::from(projection), 1);
         let record = held
@@ -75,8 +75,18 @@ impl Control for MemoryControl {
                 hash: hash.into(),
                 intent: 1,
                 published: Vec::new(),
+                cleaned: Vec::new(),
+                options: Default::default(),
+                wanted: true,
+                paused: false,
+                ready: false,
+                verification: None,
+                trouble: None,
+                actor: String::new(),
+                age_seconds: 0.0,
+                state_age_seconds: 0.0,
             });
-        Ok(record.clone())
+        Ok(Some(record.clone()))
     }
 
     async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {

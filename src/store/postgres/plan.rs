@@ -101,7 +101,15 @@ impl Plan {
         }
         let place = usize::try_from(place - 1)
             .map_err(|_| Fault::bug("postgres: a row that was not asked for"))?;
-        Ok((place, fresh, Row { values, orders }))
+        Ok((
+            place,
+            fresh,
+            Row {
+                values,
+                orders,
+                page: 0,
+            },
+        ))
     }
 }
 

@@ -35,7 +35,11 @@ pub(super) fn row_of(schema: &Schema, fields: &[Text]) -> Result<Option<Row>> {
             *slot = order.as_deref().map(Box::from);
         }
     }
-    Ok(Some(Row { values, orders }))
+    Ok(Some(Row {
+        values,
+        orders,
+        page: 0,
+    }))
 }
 
 /// The same fields, from the answers of `HGETALL`.

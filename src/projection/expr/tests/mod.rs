@@ -52,6 +52,7 @@ fn row() -> Row {
     Row {
         orders: vec![None; values.len()],
         values,
+        page: 0,
     }
 }
 

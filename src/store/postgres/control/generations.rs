@@ -112,6 +112,16 @@ pub(super) fn gather(rows: Vec<StateRow>) -> Result<Vec<GenerationRecord>> {
                 hash: row.hash.into(),
                 intent: row.intent,
                 published: row.published.then_some(store).into_iter().collect(),
+                cleaned: Vec::new(),
+                options: Default::default(),
+                wanted: true,
+                paused: false,
+                ready: false,
+                verification: None,
+                trouble: None,
+                actor: String::new(),
+                age_seconds: 0.0,
+                state_age_seconds: 0.0,
             }),
         }
     }

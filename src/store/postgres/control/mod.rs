@@ -134,7 +134,7 @@ impl Control for PostgresControl {
         stores: &[StoreKind],
         definition: &str,
         hash: &str,
-    ) -> Result<GenerationRecord> {
+    ) -> Result<Option<GenerationRecord>> {
         bounded("record the first generation of", projection, async {
             let mut session = self.begin().await?;
             let first = (projection, definition, hash);
@@ -148,7 +148,9 @@ impl Control for PostgresControl {
                 .fetch_all(&mut *session)
                 .await?;
             session.keep();
-            foremost(gather(rows)?).ok_or_else(|| Fault::transient("it was removed meanwhile"))
+            foremost(gather(rows)?)
+                .map(Some)
+                .ok_or_else(|| Fault::transient("it was removed meanwhile"))
         })
         .await
     }
