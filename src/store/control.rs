@@ -89,6 +89,10 @@ pub struct BuildOptions {
     /// What it begins with.
     #[serde(default)]
     pub base: Base,
+    /// Whether a copy begins to read at the recorded start positions, not where its rows stand: only
+    /// for ops that give the same over their own result.
+    #[serde(default)]
+    pub explicit_starts: bool,
     /// Who decides about the cutover.
     #[serde(default)]
     pub promote: Promote,
@@ -308,6 +312,16 @@ pub trait Control: Send + Sync + 'static {
     /// the projection has no generation. A repeated `idempotency_key` answers `Before`.
     async fn begin(&self, new: &NewGeneration) -> Result<Answered> {
         let _ = new;
+        Err(Fault::bug("not built yet"))
+    }
+
+    /// The generation that [`Control::begin`] recorded under this idempotency key, if it did.
+    async fn begun(
+        &self,
+        projection: &str,
+        idempotency_key: &str,
+    ) -> Result<Option<GenerationRecord>> {
+        let _ = (projection, idempotency_key);
         Err(Fault::bug("not built yet"))
     }
 

@@ -359,13 +359,15 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
     /// instant. `to` exists (has an identity) only when the copy is complete; its cursors
     /// stand where the first page's stood. An unfinished copy is begun anew. Columns that only `to` has
     /// start with their defaults; the keys of both are the same. `progress` hears how many rows were copied.
+    /// With `starts`, the cursors of `to` stand there instead, and no page is remembered.
     async fn create_from(
         &self,
         from: &Generation,
         to: &Generation,
+        starts: Option<&[(TopicPartition, Position)]>,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
-        let _ = (from, to, progress);
+        let _ = (from, to, starts, progress);
         Err(Fault::bug("not built yet"))
     }
 
