@@ -340,3 +340,98 @@ impl Task {
         notes.set(build, phase, Some(trouble));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::control::{BuildOptions, GenerationRecord};
+
+    const RETAIN: Duration = Duration::from_secs(60);
+
+    fn record(number: u32, state: State, wanted: bool) -> GenerationRecord {
+        GenerationRecord {
+            projection: "p".into(),
+            number,
+            build: Uuid::from_u128(number.into()),
+            stores: vec![(StoreKind::Postgres, state), (StoreKind::Redis, state)],
+            definition: "".into(),
+            hash: "".into(),
+            intent: 0,
+            wanted,
+            published: Vec::new(),
+            cleaned: Vec::new(),
+            options: BuildOptions::default(),
+            paused: false,
+            ready: false,
+            verification: None,
+            trouble: None,
+            actor: String::new(),
+            age_seconds: 100.0,
+            state_age_seconds: 100.0,
+        }
+    }
+
+    /// The work on the last of these generations.
+    fn work_on(records: Vec<GenerationRecord>) -> Option<Work> {
+        let entries = records.into_iter().map(|record| Entry {
+            record,
+            definition: Err(String::new()),
+            topics: Default::default(),
+            starts: Vec::new(),
+        });
+        let catalog = Catalog {
+            entries: entries.collect(),
+            relations: BTreeMap::new(),
+        };
+        work(catalog.entries.last().unwrap(), &catalog, RETAIN)
+    }
+
+    #[test]
+    fn a_live_generation_needs_nobody() {
+        assert_eq!(work_on(vec![record(1, State::Live, true)]), None);
+    }
+
+    #[test]
+    fn a_build_is_seen_through_until_it_is_ready_and_promoted() {
+        let mut build = record(2, State::Building, false);
+        assert_eq!(work_on(vec![build.clone()]), Some(Work::Build));
+        build.ready = true;
+        assert_eq!(work_on(vec![build.clone()]), Some(Work::Build));
+        build.options.promote = Promote::Manual;
+        assert_eq!(work_on(vec![build.clone()]), None);
+        build.wanted = true;
+        assert_eq!(work_on(vec![build]), Some(Work::CutOver));
+    }
+
+    #[test]
+    fn a_cutover_goes_on_until_every_store_took_part() {
+        let mut half = record(2, State::Live, true);
+        half.stores[1].1 = State::Building;
+        assert_eq!(work_on(vec![half]), Some(Work::CutOver));
+    }
+
+    #[test]
+    fn a_former_generation_is_kept_until_retain_after_the_last_cutover() {
+        let live = record(2, State::Live, true);
+        let mut former = record(1, State::Standby, false);
+        assert_eq!(
+            work_on(vec![live.clone(), former.clone()]),
+            Some(Work::Retire)
+        );
+        former.state_age_seconds = 59.0;
+        assert_eq!(work_on(vec![live.clone(), former.clone()]), None);
+        former.state_age_seconds = 61.0;
+        let mut half = live;
+        half.stores[1].1 = State::Building;
+        assert_eq!(work_on(vec![half, former]), None);
+    }
+
+    #[test]
+    fn what_is_over_is_removed_from_every_store() {
+        let mut over = record(2, State::Cancelled, false);
+        over.cleaned = vec![StoreKind::Postgres];
+        assert_eq!(work_on(vec![over.clone()]), Some(Work::Clean));
+        over.cleaned.push(StoreKind::Redis);
+        assert_eq!(work_on(vec![over]), None);
+    }
+}

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::catalog::Catalog;
 use super::governor::{Governor, Limit, Surroundings, share};
-use crate::pipeline::{Board, Pace};
+use crate::pipeline::{Board, Pace, TrackName, TrackStatus};
+use crate::position::{Position, TopicPartition};
+use crate::projection::StoreKind;
 use crate::store::control::{GenerationRecord, State};
 use crate::telemetry;
 
@@ -37,7 +39,13 @@ struct Build {
     pace: Pace,
     governor: Governor,
     limit: Limit,
+    /// Where it began to read.
+    starts: HashMap<TopicPartition, Position>,
+    state: &'static str,
 }
+
+/// The states of a rebuild, as the metric shows them.
+const STATES: [&str; 4] = ["building", "paused", "ready", "cutting over"];
 
 impl Build {
     fn new(record: &GenerationRecord) -> Self {
@@ -50,7 +58,59 @@ impl Build {
             pace: Pace::default(),
             governor: Governor::default(),
             limit: Limit::default(),
+            starts: HashMap::new(),
+            state: "building",
         }
+    }
+
+    /// How far this instance's tracks are, in the slowest store: offsets read, and offsets to read.
+    fn progress(&self, id: Uuid, tracks: &[(TrackName, TrackStatus)]) -> (i64, i64) {
+        let mut by_store: BTreeMap<StoreKind, (i64, i64)> = BTreeMap::new();
+        for ((key, partition), status) in tracks.iter().filter(|((key, _), _)| key.build == id) {
+            let (Some(position), Some(bounds)) = (status.position, status.bounds) else {
+                continue;
+            };
+            let start = self.starts.get(partition).copied().unwrap_or(position);
+            let offsets = |to: Position| i64::try_from(start.distance_to(to)).unwrap_or(i64::MAX);
+            let sums = by_store.entry(key.store).or_default();
+            sums.0 += offsets(position);
+            sums.1 += offsets(bounds.high.max(position));
+        }
+        by_store.into_values().min().unwrap_or_default()
+    }
+
+    fn publish(&self, id: Uuid, tracks: &[(TrackName, TrackStatus)]) {
+        let metrics = telemetry::metrics();
+        let projection: &[&str] = &[&self.projection];
+        let (done, target) = self.progress(id, tracks);
+        metrics
+            .rebuild_records_done
+            .with_label_values(projection)
+            .set(done);
+        metrics
+            .rebuild_records_target
+            .with_label_values(projection)
+            .set(target);
+        for state in STATES {
+            let labels = [&*self.projection, state];
+            let now = i64::from(state == self.state);
+            metrics.rebuild_state.with_label_values(&labels).set(now);
+        }
+        let limit = &metrics.rebuild_rate_limit;
+        match self.limit.rate {
+            Some(rate) => limit.with_label_values(projection).set(rate),
+            None => drop(limit.remove_label_values(projection)),
+        }
+    }
+}
+
+/// What a rebuild shows, as the control tables say.
+fn state_of(record: &GenerationRecord) -> &'static str {
+    match record {
+        record if record.wanted => "cutting over",
+        record if record.paused => "paused",
+        record if record.ready => "ready",
+        _ => "building",
     }
 }
 
@@ -90,14 +150,18 @@ impl Pacing {
             let limits = [record.options.max_rate, self.max_rate];
             build.max_rate = limits.into_iter().flatten().min();
             build.paused = record.paused;
+            build.starts = entry.starts.iter().cloned().collect();
+            build.state = state_of(record);
+            let was_building = build.building;
             build.building = record.is_anywhere(State::Building);
-            if !build.building {
+            if was_building && !build.building {
                 build.pace.set(None);
                 build.limit = Limit::default();
+                forget(&build.projection);
             }
         }
         for build in gone {
-            if let Some(build) = held.remove(&build) {
+            if let Some(build) = held.remove(&build).filter(|build| build.building) {
                 forget(&build.projection);
             }
         }
@@ -131,17 +195,26 @@ impl Pacing {
             let inputs = around.inputs(max_rate, self.live_lag_target, build.paused);
             build.limit = build.governor.decide(inputs, now);
             build.pace.set(build.limit.rate);
-            let limit = telemetry::metrics().rebuild_rate_limit.clone();
-            match build.limit.rate {
-                Some(rate) => limit.with_label_values(&[&*build.projection]).set(rate),
-                None => drop(limit.remove_label_values(&[&*build.projection])),
-            }
+            build.publish(*id, &tracks);
         }
     }
 }
 
 /// A projection's build is over on this instance.
 fn forget(projection: &str) {
-    let limit = &telemetry::metrics().rebuild_rate_limit;
-    let _ = limit.remove_label_values(&[projection]);
+    let metrics = telemetry::metrics();
+    let _ = metrics
+        .rebuild_rate_limit
+        .remove_label_values(&[projection]);
+    let _ = metrics
+        .rebuild_records_done
+        .remove_label_values(&[projection]);
+    let _ = metrics
+        .rebuild_records_target
+        .remove_label_values(&[projection]);
+    for state in STATES {
+        let _ = metrics
+            .rebuild_state
+            .remove_label_values(&[projection, state]);
+    }
 }

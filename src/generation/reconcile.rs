@@ -17,6 +17,7 @@ use crate::projection::{Definition, Registry, StoreKind};
 use crate::source::EventSource;
 use crate::store::ViewStore;
 use crate::store::control::{Base, Control, Decision, GenerationRecord, State};
+use crate::telemetry;
 
 /// What a reconciler works with.
 pub struct Settings {
@@ -196,7 +197,7 @@ impl Reconciler {
 
     /// How every projection's file relates to what runs.
     fn relate(&mut self, catalog: &mut Catalog) {
-        let mut relations = BTreeMap::new();
+        let mut relations: BTreeMap<Arc<str>, Relation> = BTreeMap::new();
         for proposed in self.settings.proposed.iter() {
             let relation = match catalog.foremost(&proposed.name) {
                 None if self.dropped.contains(&proposed.name) => Relation::Dropped,
@@ -213,6 +214,11 @@ impl Reconciler {
                 }
             };
             relations.insert(Arc::clone(&proposed.name), relation);
+        }
+        for (name, relation) in &relations {
+            let changed = &telemetry::metrics().definition_changed;
+            let changed = changed.with_label_values(&[&**name]);
+            changed.set((*relation == Relation::Changed).into());
         }
         for entry in &catalog.entries {
             relations
