@@ -142,6 +142,7 @@ impl RedisStore {
         packed: PackedRows<'_>,
     ) -> Result<Answer> {
         let (columns, rows) = packed.finish();
+        failpoint!("redis::sending");
         let reply = self
             .writes
             .call(Call {
@@ -150,6 +151,7 @@ impl RedisStore {
                 arguments: &[target.build.as_bytes(), &pack_moves(moves), &columns, &rows],
             })
             .await?;
+        failpoint!("redis::answered");
         let (tag, rest) = tagged(reply)?;
         if tag == "changed" {
             let rows = rest.into_iter().map(plain).collect::<Result<_>>()?;
