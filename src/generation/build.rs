@@ -32,6 +32,7 @@ pub(super) async fn run(task: &Task) -> Result<()> {
         if !record(task, &found).await? {
             return Ok(());
         }
+        failpoint!("rebuild::ready");
     }
     if task.entry.record.options.promote == Promote::Auto {
         let record = &task.entry.record;
@@ -169,6 +170,7 @@ async fn verify(task: &Task) -> Result<Vec<Verification>> {
         };
         let (first, second) = (side(live, &decisions)?, side(&task.entry, &decisions)?);
         task.phase(format!("verifying {kind}"));
+        failpoint!("rebuild::verifying");
         let (notes, build) = (task.workshop.notes.clone(), task.entry.record.build);
         let progress = move |keys: u64| {
             notes.set(build, format!("verifying {kind}: {keys} keys"), None);

@@ -30,6 +30,7 @@ pub(super) async fn clean(task: &Task) -> Result<()> {
             key: Vec::new(),
         }),
     });
+    failpoint!("cleanup::before");
     for (kind, _) in &record.stores {
         if record.cleaned.contains(kind) {
             continue;
@@ -51,6 +52,7 @@ pub(super) async fn clean(task: &Task) -> Result<()> {
             return Ok(());
         }
         tracing::info!(generation = %task.entry, store = %kind, "removed");
+        failpoint!("cleanup::between");
     }
     Ok(())
 }

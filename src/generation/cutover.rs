@@ -34,6 +34,7 @@ pub(super) async fn run(task: &Task) -> Result<()> {
             continue;
         }
         task.phase(format!("cutting over {kind}"));
+        failpoint!("cutover::before");
         let cut = cut(task, *kind, &to).await?;
         while let Some(blocker) = attempt(task, *kind, cut.as_ref(), &to).await? {
             if !moved && begun.elapsed() >= DEADLINE {
@@ -50,6 +51,7 @@ pub(super) async fn run(task: &Task) -> Result<()> {
         }
         tracing::info!(generation = %task.entry, store = %kind, "cut over");
         moved = true;
+        failpoint!("cutover::between");
     }
     Ok(())
 }
@@ -118,6 +120,14 @@ async fn attempt(
             Err(Fault::transient(format!("cutover of {kind}: {why}")))
         }
         CutOverOutcome::Done => {
+            match kind {
+                StoreKind::Postgres => {
+                    failpoint!("cutover::postgres_done");
+                }
+                StoreKind::Redis => {
+                    failpoint!("cutover::redis_done");
+                }
+            }
             let control = &task.workshop.control;
             match control.set_live(&task.lease, to.build, kind).await? {
                 true => Ok(None),

@@ -135,7 +135,9 @@ impl Starter {
             idempotency_key: requester.idempotency_key.clone(),
             actor: requester.actor.clone(),
         };
-        Ok(match self.control.begin(&new).await? {
+        let begun = self.control.begin(&new).await?;
+        failpoint!("rebuild::planned");
+        Ok(match begun {
             Answered::Done(record) | Answered::Before(record) => Started::Recorded(record),
             Answered::Refused(why) => Started::Refused(why),
             Answered::Unknown => Started::Unknown,
