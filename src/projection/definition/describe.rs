@@ -168,7 +168,7 @@ fn commutes(action: &Action) -> bool {
 }
 
 /// A topic as it was written.
-fn topic_text(topic: &TopicSelector) -> String {
+pub(super) fn topic_text(topic: &TopicSelector) -> String {
     match topic {
         TopicSelector::Exact(name) => name.to_string(),
         TopicSelector::Pattern(pattern) => {
