@@ -10,14 +10,20 @@
 
 mod catalog;
 mod ensure;
+mod estimate;
+mod objections;
 mod plan;
+mod planner;
 mod progress;
 mod reconcile;
+mod starts;
+mod survey;
 mod topics;
 mod verify;
 
 pub use catalog::{Catalog, Change, Entry};
-pub use plan::{From, PartitionPlan, Plan, Prepared, RebuildRequest, Relation};
+pub use plan::{From, PartitionPlan, Plan, PlanError, Prepared, RebuildRequest, Relation};
+pub use planner::Planner;
 pub use progress::{Progress, TrackProgress};
 pub use reconcile::{Reconciler, Settings};
 pub use topics::ReadTopics;

@@ -3,7 +3,6 @@
 use std::fmt::Display;
 
 use super::Definition;
-use super::describe::topic_text;
 use super::hash::{HandlerForm, NormalForm, Part};
 use crate::projection::{Column, Schema};
 
@@ -60,7 +59,10 @@ fn columns(old: &Schema, new: &Schema, said: &mut Vec<String>) {
         }
         let next = new.columns.iter().skip(at).find(is_old);
         let place = next.map_or(String::new(), |next| format!(", before {}", next.name));
-        said.push(format!("column {} added ({}){place}", column.name, column.ty));
+        said.push(format!(
+            "column {} added ({}){place}",
+            column.name, column.ty
+        ));
     }
     let kept_before = old
         .columns
@@ -116,7 +118,12 @@ fn key(live: &Definition, proposed: &Definition, said: &mut Vec<String>) {
 
 fn topics(live: &Definition, proposed: &Definition, said: &mut Vec<String>) {
     let texts = |definition: &Definition| -> Vec<String> {
-        definition.plan.topics().iter().map(topic_text).collect()
+        definition
+            .plan
+            .topics()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     };
     added_and_removed("topic", &texts(live), &texts(proposed), said);
 }
@@ -147,7 +154,11 @@ fn behaviour(live: &Definition, proposed: &Definition, said: &mut Vec<String>) {
         (Some(old), Some(new)) => {
             handlers(old, new, said);
             if old.on_poison != new.on_poison {
-                said.push(moved("on_poison", written(&old.on_poison), written(&new.on_poison)));
+                said.push(moved(
+                    "on_poison",
+                    written(&old.on_poison),
+                    written(&new.on_poison),
+                ));
             }
         }
         (None, None) => {
@@ -158,11 +169,15 @@ fn behaviour(live: &Definition, proposed: &Definition, said: &mut Vec<String>) {
         }
         (Some(_), None) => {
             let version = proposed.plan.version();
-            said.push(format!("definition file → Rust projection, version {version}"));
+            said.push(format!(
+                "definition file → Rust projection, version {version}"
+            ));
         }
         (None, Some(_)) => {
             let version = live.plan.version();
-            said.push(format!("Rust projection, version {version} → definition file"));
+            said.push(format!(
+                "Rust projection, version {version} → definition file"
+            ));
         }
     }
 }
@@ -199,7 +214,10 @@ fn changed_parts(old: &HandlerForm, new: &HandlerForm) -> Vec<String> {
     for (before, now) in [(&old.others, &new.others), (&old.ops, &new.ops)] {
         let all = before.iter().chain(now.iter());
         for part in all.filter(|part| texts(before, &part.name) != texts(now, &part.name)) {
-            let how = match (texts(before, &part.name).is_empty(), texts(now, &part.name).is_empty()) {
+            let how = match (
+                texts(before, &part.name).is_empty(),
+                texts(now, &part.name).is_empty(),
+            ) {
                 (true, _) => " added",
                 (_, true) => " removed",
                 _ => "",
