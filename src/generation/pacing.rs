@@ -25,6 +25,8 @@ pub struct Pacing {
     board: Board,
     live_lag_target: Duration,
     max_rate: Option<u64>,
+    /// The greatest rate at which a build caught up here, in records per second.
+    reached: Arc<Mutex<Option<f64>>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,19 @@ impl Pacing {
             board,
             live_lag_target,
             max_rate,
+            reached: Arc::default(),
+        }
+    }
+
+    /// The greatest rate at which a build caught up on this instance since its start, in records per second.
+    pub(super) fn reached(&self) -> Option<f64> {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_rate(&self, rate: f64) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if rate > reached.unwrap_or(1.0) {
+            *reached = Some(rate);
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
-use super::plan::{Plan, RebuildRequest, Relation};
-use super::planner::{PlanError, Planner};
+use super::plan::{Plan, PlanError, RebuildRequest, Relation};
+use super::planner::Planner;
 use crate::fault::{Fault, Result};
 use crate::projection::{Definition, StoreKind};
 use crate::store::ViewStore;

@@ -201,7 +201,7 @@ pub(super) fn refusal(
 }
 
 /// The columns whose value depends on more than the newest record of each key.
-fn needs_every_record(plan: &dyn Projection) -> BTreeSet<&str> {
+pub(super) fn needs_every_record(plan: &dyn Projection) -> BTreeSet<&str> {
     let columns = plan.schema().columns.iter();
     columns
         .filter(|column| !matches!(column.family, Family::Assign | Family::Latest))

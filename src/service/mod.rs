@@ -132,6 +132,7 @@ fn assemble(
         control: Arc::clone(&control),
         source: Arc::clone(&source),
         stores: connections.stores.clone(),
+        pacing: reporter.pacing.clone(),
     });
     let stores = connections.stores.clone();
     let starter = Starter::new(Arc::clone(&control), stores, planner, Arc::clone(&proposed));
