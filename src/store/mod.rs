@@ -18,9 +18,11 @@
 //! **Architecture invariant:** a store never asks the log or the group anything.
 
 pub mod control;
+mod cutover;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
+mod shapes;
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
+pub(in crate::store::postgres) use self::generations::flip_live;
 use self::generations::{foremost, gather};
 use super::pool::{BEGIN_WRITE, Session, bounded};
 use super::settings::Settings;
