@@ -195,7 +195,8 @@ impl Planner {
             records_per_second,
             source,
         } = Rate::of(self.pacing.reached(), subject.request.max_rate);
-        let definition = self.relation(subject);
+        let relation = subject.catalog.relations.get(subject.projection);
+        let definition = relation.copied().unwrap_or(Relation::New);
         let live = subject.live.map(|live| &live.definition);
         let (changes, accepts_other) = match (subject.proposed, live) {
             (Some(proposed), Some(Ok(live))) => (
@@ -227,18 +228,6 @@ impl Planner {
             dependants: known.dependants,
             warnings: known.warnings,
             refused: None,
-        }
-    }
-
-    fn relation(&self, subject: &Subject<'_>) -> Relation {
-        match (subject.proposed, subject.live) {
-            (Some(proposed), Some(live)) if proposed.hash == live.record.hash => {
-                Relation::Unchanged
-            }
-            (Some(_), Some(_)) => Relation::Changed,
-            (Some(_), None) if self.dropped.contains(subject.projection) => Relation::Dropped,
-            (Some(_), None) => Relation::New,
-            (None, _) => Relation::Orphaned,
         }
     }
 
