@@ -8,16 +8,16 @@
 use uuid::Uuid;
 
 use super::pack::Pack;
-use super::reply::{Text, plain, unexpected};
+use super::reply::{plain, unexpected};
 use super::row::Columns;
-use super::scan::START;
+use super::scan::Scan;
 use super::script::{COPY_BEGIN, COPY_END, COPY_PAGE, Call, PAGES};
 use super::settings::KEYS_PER_SCAN;
 use super::{RedisStore, Target};
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Column, Family, Schema, StoreKind};
-use crate::store::{BasePages, other_build};
+use crate::store::{BasePages, Cursor, ViewStore, other_build};
 
 /// What is copied of a row, and what a copy has beside it.
 #[derive(Debug)]
@@ -81,6 +81,7 @@ impl RedisStore {
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
         let shape = Shape::between(&from.generation.schema, &to.generation.schema)?;
+        self.rows_match_cursors(from).await?;
         let attempt = Uuid::new_v4().to_string();
         if !self.begin_copy(from, to, &attempt).await? {
             return Ok(());
@@ -89,16 +90,15 @@ impl RedisStore {
         let defaults = shape.defaults.finish();
         let mut page = 1_u32;
         let mut copied = 0;
-        let mut next = Some(START.to_owned());
-        while let Some(at) = next {
-            let found = self.scan_page(&from.keys.rows, &at, KEYS_PER_SCAN).await?;
-            next = found.next;
-            if found.keys.is_empty() {
+        let mut scan = Scan::new(&from.keys.rows);
+        while scan.next().is_some() {
+            let found = scan.page(self, KEYS_PER_SCAN).await?;
+            if found.is_empty() {
                 continue;
             }
             page += 1;
             let number = page.to_string();
-            let keys: Pack = found.keys.iter().map(String::as_str).collect();
+            let keys: Pack = found.iter().map(String::as_str).collect();
             let keys = keys.finish();
             let arguments: [&[u8]; 7] = [
                 from.build.as_bytes(),
@@ -113,6 +113,26 @@ impl RedisStore {
             progress(copied);
         }
         self.end_copy(to, &attempt, page).await
+    }
+
+    /// Refuses an original that is a copy itself and still has rows ahead of its cursors.
+    async fn rows_match_cursors(&self, from: &Target<'_>) -> Result<()> {
+        let Some(pages) = self.pages_of(from).await? else {
+            return Ok(());
+        };
+        let cursors = self.cursors(from.generation).await?.unwrap_or_default();
+        let behind = |at: &Cursor| {
+            pages
+                .end(&at.partition)
+                .is_some_and(|end| at.position < end)
+        };
+        match cursors.iter().find(|cursor| behind(cursor)) {
+            None => Ok(()),
+            Some(cursor) => Err(Fault::transient(format!(
+                "{} has not caught up on {} with the rows that were copied into it",
+                from.generation, cursor.partition
+            ))),
+        }
     }
 
     /// `false` when the copy was completed before. Sweeps what an earlier attempt left.

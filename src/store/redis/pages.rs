@@ -3,7 +3,7 @@
 use super::pack::Pack;
 use super::reply::{Text, plain, tagged, unexpected};
 use super::row::{Columns, row_of};
-use super::scan::START;
+use super::scan::Scan;
 use super::script::{COMPARE_PAGE, Call};
 use super::{RedisStore, Target, cursors_of};
 use crate::fault::{Fault, Result};
@@ -32,11 +32,11 @@ impl Place {
         }
     }
 
-    fn token(&self, next: Option<String>) -> Option<PageToken> {
+    fn token(&self, next: Option<&str>) -> Option<PageToken> {
         match (self.second, next) {
             (true, None) => None,
             (true, Some(at)) => Some(PageToken(format!("2 {at}"))),
-            (false, None) => Some(PageToken(format!("2 {START}"))),
+            (false, None) => Some(PageToken("2 0".to_owned())),
             (false, Some(at)) => Some(PageToken(format!("1 {at}"))),
         }
     }
@@ -52,8 +52,9 @@ impl RedisStore {
     ) -> Result<Option<ComparePage>> {
         let place = Place::read(after)?;
         let source = if place.second { second } else { first };
-        let found = self.scan_page(&source.keys.rows, &place.at, rows).await?;
-        let keys: Pack = found.keys.iter().map(String::as_str).collect();
+        let mut scan = Scan::at(&source.keys.rows, place.at.clone());
+        let found = scan.page(self, rows).await?;
+        let keys: Pack = found.iter().map(String::as_str).collect();
         let names = [first, second].map(|side| Columns::of(&side.generation.schema));
         let [of_first, of_second] = names.map(Columns::finish);
         let all = [first.row_keys(), second.row_keys()].concat();
@@ -78,7 +79,7 @@ impl RedisStore {
         if tag == "gone" {
             return Ok(None);
         }
-        if tag != "page" || rest.len() != found.keys.len() + 4 {
+        if tag != "page" || rest.len() != found.len() + 4 {
             return Err(unexpected(&tag));
         }
         let pairs = rest.split_off(4);
@@ -95,9 +96,9 @@ impl RedisStore {
             rows: Vec::with_capacity(pairs.len()),
             first: of_first,
             second: of_second,
-            next: place.token(found.next),
+            next: place.token(scan.next()),
         };
-        for (text, pair) in found.keys.iter().zip(pairs) {
+        for (text, pair) in found.iter().zip(pairs) {
             let Some((one, other)) = plain::<Pair>(pair)? else {
                 continue;
             };

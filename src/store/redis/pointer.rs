@@ -2,7 +2,7 @@
 
 use super::keys::ProjectionKeys;
 use super::reply::{Text, plain, unexpected};
-use super::scan::START;
+use super::scan::Scan;
 use super::script::{Call, FORGET, POINTER, PUBLISH};
 use super::settings::KEYS_PER_SCAN;
 use super::{RedisStore, Target};
@@ -92,10 +92,9 @@ impl RedisStore {
 
     /// The number of some generation that has an identity.
     async fn generation_left(&self, names: &ProjectionKeys) -> Result<Option<String>> {
-        let mut next = Some(START.to_owned());
-        while let Some(at) = next {
-            let found = self.scan(&names.stem, &at, KEYS_PER_SCAN).await?;
-            for key in &found.keys {
+        let mut scan = Scan::new(&names.stem);
+        while scan.next().is_some() {
+            for key in scan.step(self, KEYS_PER_SCAN).await? {
                 let inner = key.strip_prefix(&names.stem);
                 let number = inner.and_then(|inner| inner.strip_suffix(":cursors"));
                 // The key of a row may end alike, but is no number.
@@ -105,7 +104,6 @@ impl RedisStore {
                     return Ok(Some(number.to_owned()));
                 }
             }
-            next = found.next;
         }
         Ok(None)
     }

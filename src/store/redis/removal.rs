@@ -3,7 +3,7 @@
 
 use super::pack::Pack;
 use super::reply::plain;
-use super::scan::START;
+use super::scan::Scan;
 use super::script::{Call, DROP, SWEEP};
 use super::settings::KEYS_PER_SCAN;
 use super::{RedisStore, Target};
@@ -37,15 +37,14 @@ impl RedisStore {
     /// Unlinks all keys under the generation's number, as long as no generation stands there and nobody
     /// else than `copying` fills one; `false` when that is so. Looks through the whole database, in small steps.
     pub(super) async fn sweep(&self, target: &Target<'_>, copying: &str) -> Result<bool> {
-        let mut next = Some(START.to_owned());
-        while let Some(at) = next {
-            let found = self.scan(&target.keys.all, &at, KEYS_PER_SCAN).await?;
-            let rest = found.keys.iter().map(String::as_str);
+        let mut scan = Scan::new(&target.keys.all);
+        while scan.next().is_some() {
+            let found = scan.step(self, KEYS_PER_SCAN).await?;
+            let rest = found.iter().map(String::as_str);
             let keys: Vec<&str> = rest.filter(|key| *key != target.keys.meta).collect();
             if !keys.is_empty() && !self.unlink(target, &keys, copying).await? {
                 return Ok(false);
             }
-            next = found.next;
         }
         self.unlink(target, &[&target.keys.meta], copying).await
     }

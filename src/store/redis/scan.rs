@@ -6,52 +6,77 @@ use super::RedisStore;
 use super::keys::pattern;
 use super::reply::plain;
 use super::settings::{KEYS_PER_SCAN, SCANS_PER_PAGE};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 
-/// Where a scan begins, and what it says when it is over.
-pub(super) const START: &str = "0";
+/// Where a scan begins, and what the server says when it is over.
+const BEGIN: &str = "0";
 
-/// Keys that one step found, and where the next one begins; none after the last one.
-pub(super) struct Found {
-    pub(super) keys: Vec<String>,
-    pub(super) next: Option<String>,
+/// A way through all keys of the database that shows those which begin with `stem`. From begin to end it
+/// finds every key that is there all the time, some twice.
+pub(super) struct Scan<'s> {
+    stem: &'s str,
+    /// Where it goes on; none when it is over.
+    next: Option<String>,
+    /// The connection of its steps: another process keeps the same keys in another order.
+    connection: Option<u64>,
 }
 
-impl RedisStore {
-    /// One step through the whole database: about `count` keys are looked at, and those that begin
-    /// with `stem` are given. A scan from begin to end finds every key that is there all the time, some twice.
-    pub(super) async fn scan(&self, stem: &str, at: &str, count: usize) -> Result<Found> {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(at);
-        if !stem.is_empty() {
-            scan.arg("MATCH").arg(pattern(stem));
-        }
-        scan.arg("COUNT").arg(count);
-        let (next, keys): (String, Vec<String>) = plain(self.reads.command(&scan).await?)?;
-        Ok(Found {
-            keys,
-            next: (next != START).then_some(next),
-        })
+impl<'s> Scan<'s> {
+    pub(super) fn new(stem: &'s str) -> Self {
+        Self::at(stem, BEGIN.to_owned())
     }
 
-    /// About `rows` keys that begin with `stem`, without it, sorted and distinct. Looks on where steps find
-    /// little, but not for ever.
-    pub(super) async fn scan_page(&self, stem: &str, at: &str, rows: usize) -> Result<Found> {
+    /// Goes on where an earlier one stopped.
+    pub(super) fn at(stem: &'s str, at: String) -> Self {
+        Self {
+            stem,
+            next: Some(at),
+            connection: None,
+        }
+    }
+
+    /// Where it goes on; none when it is over.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
+    /// Looks at about `count` keys.
+    ///
+    /// # Errors
+    /// `Transient` also when the connection was renewed since the first step: keys may have been missed.
+    pub(super) async fn step(&mut self, store: &RedisStore, count: usize) -> Result<Vec<String>> {
+        let Some(at) = &self.next else {
+            return Ok(Vec::new());
+        };
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(at);
+        if !self.stem.is_empty() {
+            scan.arg("MATCH").arg(pattern(self.stem));
+        }
+        scan.arg("COUNT").arg(count);
+        let (reply, connection) = store.reads.numbered(&scan).await?;
+        if *self.connection.get_or_insert(connection) != connection {
+            return Err(Fault::transient(
+                "the connection to redis was renewed while its keys were listed; list them again",
+            ));
+        }
+        let (next, keys): (String, Vec<String>) = plain(reply)?;
+        self.next = (next != BEGIN).then_some(next);
+        Ok(keys)
+    }
+
+    /// About `rows` keys without their stem, sorted and distinct. Looks on where steps find little, but not for ever.
+    pub(super) async fn page(&mut self, store: &RedisStore, rows: usize) -> Result<Vec<String>> {
         let rows = rows.clamp(1, KEYS_PER_SCAN);
         let mut keys = BTreeSet::new();
-        let mut next = Some(at.to_owned());
         for _ in 0..SCANS_PER_PAGE {
-            let Some(at) = next.take_if(|_| keys.len() < rows) else {
-                break;
-            };
-            let found = self.scan(stem, &at, rows).await?;
-            let texts = found.keys.iter().filter_map(|key| key.strip_prefix(stem));
+            let found = self.step(store, rows).await?;
+            let texts = found.iter().filter_map(|key| key.strip_prefix(self.stem));
             keys.extend(texts.map(str::to_owned));
-            next = found.next;
+            if keys.len() >= rows || self.next.is_none() {
+                break;
+            }
         }
-        Ok(Found {
-            keys: keys.into_iter().collect(),
-            next,
-        })
+        Ok(keys.into_iter().collect())
     }
 }

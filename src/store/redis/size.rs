@@ -1,7 +1,7 @@
 //! How large a generation is, from a sample: Redis counts keys only for a whole database.
 
 use super::reply::plain;
-use super::scan::START;
+use super::scan::Scan;
 use super::settings::{KEYS_PER_SCAN, ROWS_PER_ESTIMATE, SCANS_PER_ESTIMATE};
 use super::{RedisStore, Target};
 use crate::fault::Result;
@@ -11,12 +11,11 @@ impl RedisStore {
     /// holds no row although there may be some, or when the server does not tell sizes.
     pub(super) async fn estimate(&self, target: &Target<'_>) -> Result<Option<(u64, u64)>> {
         let (mut seen, mut rows, mut sample) = (0_u64, 0_u64, Vec::new());
-        let mut next = Some(START.to_owned());
+        let mut scan = Scan::new("");
         for _ in 0..SCANS_PER_ESTIMATE {
-            let Some(at) = next.take() else { break };
-            let found = self.scan("", &at, KEYS_PER_SCAN).await?;
-            seen += found.keys.len() as u64;
-            for key in found.keys {
+            let keys = scan.step(self, KEYS_PER_SCAN).await?;
+            seen += keys.len() as u64;
+            for key in keys {
                 let Some(text) = key.strip_prefix(&target.keys.rows) else {
                     continue;
                 };
@@ -25,12 +24,11 @@ impl RedisStore {
                     sample.push(text.to_owned());
                 }
             }
-            next = found.next;
         }
         if sample.is_empty() {
-            return Ok(next.is_none().then_some((0, 0)));
+            return Ok(scan.next().is_none().then_some((0, 0)));
         }
-        if next.is_some() {
+        if scan.next().is_some() {
             let all: u64 = plain(self.reads.command(&redis::cmd("DBSIZE")).await?)?;
             rows = scaled(rows, all, seen);
         }
