@@ -18,6 +18,7 @@
 //! **Architecture invariant:** a store never asks the log or the group anything.
 
 pub mod control;
+mod desired;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
