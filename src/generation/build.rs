@@ -86,9 +86,11 @@ async fn copy(task: &Task) -> Result<()> {
 }
 
 /// Where the copy begins to read, when it is not where its rows stand.
-fn explicit_starts(task: &Task) -> Option<&[(TopicPartition, Position)]> {
-    let explicit = task.entry.record.options.explicit_starts;
-    explicit.then_some(task.entry.starts.as_slice())
+fn explicit_starts(task: &Task) -> &[(TopicPartition, Position)] {
+    match task.entry.record.options.explicit_starts {
+        true => &task.entry.starts,
+        false => &[],
+    }
 }
 
 /// Waits until the generation has caught up in all of its stores.

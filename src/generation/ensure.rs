@@ -65,6 +65,8 @@ pub(super) struct Wanted {
     pub(super) live: bool,
     /// Whether it begins as a copy: then the log alone cannot fill it.
     pub(super) copied: bool,
+    /// Whether records that the copy reflects already are left out. Not where all are meant to be folded again.
+    pub(super) levelled: bool,
 }
 
 /// The stages of all generations in all stores.
@@ -171,7 +173,7 @@ impl Ensurer {
                 Vec::new()
             }
         };
-        if wanted.copied && self.change(key, |stage| stage.base.is_none()) {
+        if wanted.levelled && self.change(key, |stage| stage.base.is_none()) {
             let base = store.base_pages(generation).await?.map(Arc::new);
             self.change(key, |stage| stage.base = base);
         }

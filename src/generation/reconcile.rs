@@ -258,6 +258,7 @@ impl Reconciler {
             intent: record.intent,
             live: state == State::Live,
             copied: record.options.base == Base::Live,
+            levelled: record.options.base == Base::Live && !record.options.explicit_starts,
         });
         Some(PipelineSpec {
             key,

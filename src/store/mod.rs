@@ -19,6 +19,7 @@
 
 pub mod control;
 mod cutover;
+mod desired;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
@@ -361,12 +362,12 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
     /// instant. `to` exists (has an identity) only when the copy is complete; its cursors
     /// stand where the first page's stood. An unfinished copy is begun anew. Columns that only `to` has
     /// start with their defaults; the keys of both are the same. `progress` hears how many rows were copied.
-    /// With `starts`, the cursors of `to` stand there instead, and no page is remembered.
+    /// The cursors of the partitions in `starts` stand there instead.
     async fn create_from(
         &self,
         from: &Generation,
         to: &Generation,
-        starts: Option<&[(TopicPartition, Position)]>,
+        starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
         let _ = (from, to, starts, progress);

@@ -7,6 +7,7 @@ use std::ops::Bound;
 use super::build::{Build, unclaimed};
 use super::{Held, MemoryStore};
 use crate::fault::{Fault, Result};
+use crate::position::{Position, TopicPartition};
 use crate::projection::{Row, RowKey};
 use crate::store::shapes::{Taken, taken};
 use crate::store::{BasePages, Cursor, Generation, other_build};
@@ -24,8 +25,8 @@ struct Copied {
 
 pub(super) async fn create_from(
     store: &MemoryStore,
-    from: &Generation,
-    to: &Generation,
+    (from, to): (&Generation, &Generation),
+    starts: &[(TopicPartition, Position)],
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<()> {
     let taken = taken(&from.schema, &to.schema)?;
@@ -41,7 +42,7 @@ pub(super) async fn create_from(
         let last = copied.page(&held, from, to, &taken)?;
         progress(copied.rows.len() as u64);
         if last {
-            held.builds.insert(key, copied.finish(to));
+            held.builds.insert(key, copied.finish(to, starts));
             return Ok(());
         }
         drop(held);
@@ -92,9 +93,11 @@ impl Copied {
         Ok(rest.peek().is_none())
     }
 
-    fn finish(self, to: &Generation) -> Build {
+    fn finish(self, to: &Generation, starts: &[(TopicPartition, Position)]) -> Build {
         let cursors = self.cursors.into_iter().map(|cursor| {
-            let mut new = unclaimed(&cursor.partition, cursor.position);
+            let elsewhere = starts.iter().find(|(of, _)| *of == cursor.partition);
+            let position = elsewhere.map_or(cursor.position, |(_, at)| *at);
+            let mut new = unclaimed(&cursor.partition, position);
             new.newest_micros = cursor.newest_micros;
             (cursor.partition, new)
         });

@@ -61,8 +61,8 @@ struct Page {
 /// Creates `to` as a copy of `from`, unless it is there.
 pub(super) async fn create_from(
     db: &Database,
-    from: &Generation,
-    to: &Generation,
+    (from, to): (&Generation, &Generation),
+    starts: &[(TopicPartition, Position)],
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<()> {
     let columns = copied_columns(&from.schema, &to.schema)?;
@@ -95,7 +95,11 @@ pub(super) async fn create_from(
         (number, after) = (number + 1, page.last);
         tokio::time::sleep(begun.elapsed()).await;
     }
-    let first = first.unwrap_or_default();
+    let mut first = first.unwrap_or_default();
+    for cursor in &mut first {
+        let elsewhere = starts.iter().find(|(of, _)| *of == cursor.partition);
+        cursor.position = elsewhere.map_or(cursor.position, |(_, at)| *at);
+    }
     bounded("finish the copy as", to, copy.finish(&first)).await
 }
 

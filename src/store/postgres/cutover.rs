@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::Database;
-use super::control::flip_live;
+use super::control::generations::flip_live;
 use super::cursors::{CursorRow, read_in};
 use super::fault::{CANCELLED, DEADLOCK, LOCK_NOT_AVAILABLE, sqlstate};
 use super::pointers;

@@ -297,9 +297,10 @@ impl ViewStore for PostgresStore {
         &self,
         from: &Generation,
         to: &Generation,
+        starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
-        copy::create_from(&self.db, from, to, progress).await
+        copy::create_from(&self.db, (from, to), starts, progress).await
     }
 
     async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {

@@ -8,7 +8,8 @@
 use uuid::Uuid;
 
 use super::pack::Pack;
-use super::reply::{plain, unexpected};
+use super::keys::cursor_field;
+use super::reply::{cursor_text, plain, unexpected};
 use super::row::Columns;
 use super::scan::Scan;
 use super::script::{COPY_BEGIN, COPY_END, COPY_PAGE, Call, PAGES};
@@ -76,8 +77,8 @@ impl Shape {
 impl RedisStore {
     pub(super) async fn copy(
         &self,
-        from: &Target<'_>,
-        to: &Target<'_>,
+        (from, to): (&Target<'_>, &Target<'_>),
+        starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
         let shape = Shape::between(&from.generation.schema, &to.generation.schema)?;
@@ -112,7 +113,7 @@ impl RedisStore {
             copied += self.copy_page(from, to, &arguments).await?;
             progress(copied);
         }
-        self.end_copy(to, &attempt, page).await
+        self.end_copy(to, &attempt, page, starts).await
     }
 
     /// Refuses an original that is a copy itself and still has rows ahead of its cursors.
@@ -191,7 +192,19 @@ impl RedisStore {
         }
     }
 
-    async fn end_copy(&self, to: &Target<'_>, attempt: &str, pages: u32) -> Result<()> {
+    async fn end_copy(
+        &self,
+        to: &Target<'_>,
+        attempt: &str,
+        pages: u32,
+        starts: &[(TopicPartition, Position)],
+    ) -> Result<()> {
+        let mut packed = Pack::new();
+        for (partition, start) in starts {
+            packed.text(&cursor_field(partition));
+            packed.text(&cursor_text(*start, None));
+        }
+        let packed = packed.finish();
         let (number, pages) = (to.generation.number.to_string(), pages.to_string());
         let keys = [
             &*to.keys.cursors,
@@ -199,7 +212,9 @@ impl RedisStore {
             &*to.keys.pages,
             &*to.projection.live,
         ];
-        let arguments = [&*to.build, attempt, &*number, &*pages].map(str::as_bytes);
+        let [build, attempt, number, pages] =
+            [&*to.build, attempt, &*number, &*pages].map(str::as_bytes);
+        let arguments = [build, attempt, number, pages, &packed];
         match self.word(&COPY_END, &keys, &arguments).await?.as_str() {
             "created" => Ok(()),
             "overtaken" => Err(overtaken(to)),

@@ -475,10 +475,11 @@ impl ViewStore for RedisStore {
         &self,
         from: &Generation,
         to: &Generation,
+        starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
         let (from, to) = (self.target(from), self.target(to));
-        self.copy(&from, &to, progress).await
+        self.copy((&from, &to), starts, progress).await
     }
 
     async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {

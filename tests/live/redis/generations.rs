@@ -609,7 +609,7 @@ async fn a_copy_under_batches_is_exact_by_the_pages_of_its_rows() {
     let heard = AtomicUsize::new(0);
     let copying = async {
         let progress = |rows: u64| heard.store(rows as usize, Ordering::SeqCst);
-        let copied = other.create_from(&bench.generation, &copy, &progress).await;
+        let copied = other.create_from(&bench.generation, &copy, &[], &progress).await;
         over.store(true, Ordering::SeqCst);
         copied.unwrap();
     };
@@ -687,7 +687,7 @@ async fn rewriting_a_copied_row_keeps_its_page_and_deleting_it_forgets_it() {
     let copy = bench.sibling(2);
     bench
         .store
-        .create_from(&bench.generation, &copy, &|_| {})
+        .create_from(&bench.generation, &copy, &[], &|_| {})
         .await
         .unwrap();
     let mut side = Side {
@@ -748,7 +748,7 @@ async fn a_copy_has_the_columns_of_its_own_definition() {
     let refused = async |to: &Generation| {
         let copied = bench
             .store
-            .create_from(&bench.generation, to, &|_| {})
+            .create_from(&bench.generation, to, &[], &|_| {})
             .await;
         let fault = copied.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Misconfigured, "{fault}");
@@ -768,12 +768,12 @@ async fn a_copy_has_the_columns_of_its_own_definition() {
         column("none", ColumnType::Text, Family::Latest, None),
     ]);
     let absent = bench.sibling(9);
-    let gone = bench.store.create_from(&absent, &copy, &|_| {}).await;
+    let gone = bench.store.create_from(&absent, &copy, &[], &|_| {}).await;
     assert_eq!(gone.unwrap_err().kind, FaultKind::Transient);
     for _ in 0..2 {
         let copied = bench
             .store
-            .create_from(&bench.generation, &copy, &|_| {})
+            .create_from(&bench.generation, &copy, &[], &|_| {})
             .await;
         copied.unwrap();
     }
@@ -787,14 +787,14 @@ async fn a_copy_has_the_columns_of_its_own_definition() {
     other.build = Uuid::new_v4();
     let refused = bench
         .store
-        .create_from(&bench.generation, &other, &|_| {})
+        .create_from(&bench.generation, &other, &[], &|_| {})
         .await;
     assert_eq!(refused.unwrap_err().kind, FaultKind::Misconfigured);
 
     // A copy that has not caught up with its own rows is no original.
     let _: i64 = bench.raw(&["HSET", "$:2:pages", "2", "orders/0:9"]).await;
     let third = bench.sibling(3);
-    let early = bench.store.create_from(&copy, &third, &|_| {});
+    let early = bench.store.create_from(&copy, &third, &[], &|_| {});
     assert_eq!(early.await.unwrap_err().kind, FaultKind::Transient);
     bench.done().await;
 }
@@ -810,7 +810,7 @@ async fn an_unfinished_copy_is_nothing_and_is_begun_anew() {
         let (store, from, to) = (store.clone(), bench.generation.clone(), copy.clone());
         let task = tokio::spawn(async move {
             let progress = move |rows| said.send(rows).unwrap_or_default();
-            store.create_from(&from, &to, &progress).await
+            store.create_from(&from, &to, &[], &progress).await
         });
         assert!(heard.recv().await.unwrap() > 0);
         task.abort();
@@ -837,7 +837,7 @@ async fn an_unfinished_copy_is_nothing_and_is_begun_anew() {
     owners[0].at += 1;
     bench
         .store
-        .create_from(&bench.generation, &copy, &|_| {})
+        .create_from(&bench.generation, &copy, &[], &|_| {})
         .await
         .unwrap();
     for page in bench.compared(&bench.generation, &copy).await {
@@ -860,7 +860,7 @@ async fn of_two_attempts_to_copy_the_later_one_wins_and_a_removal_ends_both() {
     let copy = bench.sibling(2);
     let stores = [(); 3].map(|()| RedisStore::connect(&settings(&bench.prefix)).unwrap());
     let attempt =
-        async |store: &RedisStore| store.create_from(&bench.generation, &copy, &|_| {}).await;
+        async |store: &RedisStore| store.create_from(&bench.generation, &copy, &[], &|_| {}).await;
     let outcomes = tokio::join!(
         attempt(&stores[0]),
         attempt(&stores[1]),
@@ -886,7 +886,7 @@ async fn of_two_attempts_to_copy_the_later_one_wins_and_a_removal_ends_both() {
     let (from, to) = (bench.generation.clone(), copy.clone());
     let task = tokio::spawn(async move {
         let progress = move |rows| said.send(rows).unwrap_or_default();
-        store.create_from(&from, &to, &progress).await
+        store.create_from(&from, &to, &[], &progress).await
     });
     heard.recv().await.unwrap();
     bench.store.remove(&copy).await.unwrap();
@@ -1023,7 +1023,7 @@ async fn copies_and_cutovers_of_thousands_of_partitions_fit_the_stack_of_a_scrip
     let copy = bench.sibling(2);
     bench
         .store
-        .create_from(&bench.generation, &copy, &|_| {})
+        .create_from(&bench.generation, &copy, &[], &|_| {})
         .await
         .unwrap();
     let cursors = bench.store.cursors(&copy).await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 -- Gives a complete copy its identity and its cursors: those of its first page.
 --
 -- KEYS: cursors, meta and pages of the copy, live. ARGV: build, the id of this attempt, number, how
--- many pages. Reply: created | overtaken (another attempt began)
+-- many pages, packed fields and cursors in turn that stand elsewhere. Reply: created | overtaken (another attempt began)
 
 local cursors, meta, live = KEYS[1], KEYS[2], KEYS[4]
 local stored, begun = hmget(meta, { 'copying' }), hmget(KEYS[3], { '1' })
@@ -20,6 +20,9 @@ local command = { 'HSET', cursors, 'build', ARGV[1] }
 for field, position in string.gmatch(begun[1], '(%S+):(%-?%d+)') do
   command[#command + 1] = field
   command[#command + 1] = position .. ':'
+end
+for _, text in ipairs(cmsgpack.unpack(ARGV[5])) do
+  command[#command + 1] = text
 end
 call('HSET', meta, 'copied', ARGV[4])
 -- What readers saw under this number is gone: what is created here is not published yet.
