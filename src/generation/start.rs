@@ -87,7 +87,9 @@ impl Starter {
         catalog: &Catalog,
         only: Option<&str>,
     ) -> Result<Vec<Plan>, PlanError> {
-        self.planner.overview(&self.proposed, catalog, only).await
+        let mut plans = self.planner.overview(&self.proposed, catalog).await?;
+        plans.retain(|plan| only.is_none_or(|only| plan.projection == only));
+        Ok(plans)
     }
 
     /// Records a rebuild.

@@ -7,8 +7,8 @@
 
 use uuid::Uuid;
 
-use super::pack::Pack;
 use super::keys::cursor_field;
+use super::pack::Pack;
 use super::reply::{cursor_text, plain, unexpected};
 use super::row::Columns;
 use super::scan::Scan;

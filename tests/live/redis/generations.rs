@@ -609,7 +609,9 @@ async fn a_copy_under_batches_is_exact_by_the_pages_of_its_rows() {
     let heard = AtomicUsize::new(0);
     let copying = async {
         let progress = |rows: u64| heard.store(rows as usize, Ordering::SeqCst);
-        let copied = other.create_from(&bench.generation, &copy, &[], &progress).await;
+        let copied = other
+            .create_from(&bench.generation, &copy, &[], &progress)
+            .await;
         over.store(true, Ordering::SeqCst);
         copied.unwrap();
     };
@@ -859,8 +861,11 @@ async fn of_two_attempts_to_copy_the_later_one_wins_and_a_removal_ends_both() {
     grown(&bench).await;
     let copy = bench.sibling(2);
     let stores = [(); 3].map(|()| RedisStore::connect(&settings(&bench.prefix)).unwrap());
-    let attempt =
-        async |store: &RedisStore| store.create_from(&bench.generation, &copy, &[], &|_| {}).await;
+    let attempt = async |store: &RedisStore| {
+        store
+            .create_from(&bench.generation, &copy, &[], &|_| {})
+            .await
+    };
     let outcomes = tokio::join!(
         attempt(&stores[0]),
         attempt(&stores[1]),

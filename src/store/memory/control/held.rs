@@ -98,7 +98,9 @@ impl Held {
 
     /// The generation that came of this request, if one did.
     pub(super) fn begun(&self, projection: &str, request: &str) -> Option<GenerationRecord> {
-        let number = self.requests.get(&(projection.into(), request.to_owned()))?;
+        let number = self
+            .requests
+            .get(&(projection.into(), request.to_owned()))?;
         let mut all = self.of(projection).into_iter();
         all.find(|record| record.number == *number)
     }
@@ -109,7 +111,9 @@ impl Held {
             return Answered::Unknown;
         }
         let request = new.idempotency_key.clone();
-        let before = request.as_deref().and_then(|key| self.begun(&new.projection, key));
+        let before = request
+            .as_deref()
+            .and_then(|key| self.begun(&new.projection, key));
         if let Some(before) = before {
             return Answered::Before(before);
         }
