@@ -62,6 +62,18 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown-projection", detail)
     }
 
+    /// 404 `unknown-generation`.
+    pub fn unknown_generation(projection: &str, number: impl fmt::Display) -> Self {
+        let detail = format!("projection {projection} has no generation {number}");
+        Self::new(StatusCode::NOT_FOUND, "unknown-generation", detail)
+    }
+
+    /// 404 `unknown-verification`.
+    pub fn unknown_verification(projection: &str, id: impl fmt::Display) -> Self {
+        let detail = format!("projection {projection} has no verification {id}");
+        Self::new(StatusCode::NOT_FOUND, "unknown-verification", detail)
+    }
+
     /// 409 `refused`: a precondition does not hold.
     pub fn refused(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "refused", detail)

@@ -22,3 +22,6 @@ pub use progress::{Progress, TrackProgress};
 pub use reconcile::{Reconciler, Settings};
 pub use topics::ReadTopics;
 pub use verify::{Difference, EXAMPLES, Side, Verification, Verifier};
+
+// What is built and how is part of the answers about generations.
+pub use crate::store::control::{Base, BuildOptions, Promote};
