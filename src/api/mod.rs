@@ -7,13 +7,18 @@
 
 mod auth;
 mod backend;
+mod body;
+mod events;
+mod generations;
 mod operations;
 mod probes;
 mod problem;
 mod projections;
+mod rebuilds;
 mod server;
 pub mod status;
 mod token;
+mod verifications;
 mod views;
 
 pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
@@ -29,6 +34,12 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 
+// What answers consist of, for clients.
+pub use crate::generation::{
+    Base, Difference, From, PartitionPlan, Plan, Progress, Promote, RebuildRequest, Relation,
+    Verification,
+};
+
 /// The routes of the public listener.
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
     server::announce("GET", views::ROUTES);
@@ -41,15 +52,32 @@ pub fn admin(
     operations: Arc<dyn Operations>,
     tokens: &[Token],
 ) -> Router {
-    let _ = operations;
-    server::announce("GET", views::ROUTES);
-    server::announce("GET", projections::ROUTES);
-    server::announce("GET", probes::ROUTES);
-    let reading = views::routes(backend.clone()).merge(projections::reading(backend.clone()));
-    let operating = projections::operating(backend.clone());
+    for routes in [
+        views::ROUTES,
+        projections::ROUTES,
+        rebuilds::ROUTES,
+        generations::ROUTES,
+        events::ROUTES,
+        verifications::ROUTES,
+        probes::ROUTES,
+    ] {
+        server::announce("GET", routes);
+    }
+    let reading = views::routes(backend.clone())
+        .merge(projections::reading(backend.clone()))
+        .merge(rebuilds::reading(operations.clone()))
+        .merge(generations::reading(operations.clone()))
+        .merge(events::routes(operations.clone()))
+        .merge(verifications::reading(operations.clone()));
+    let operating = projections::operating(backend.clone())
+        .merge(rebuilds::operating(operations.clone()))
+        .merge(generations::operating(operations.clone()))
+        .merge(verifications::operating(operations.clone()));
+    let administering = generations::administering(operations);
     let routes = probes::routes(backend)
         .merge(guarded(reading, tokens, Scope::Read))
-        .merge(guarded(operating, tokens, Scope::Operate));
+        .merge(guarded(operating, tokens, Scope::Operate))
+        .merge(guarded(administering, tokens, Scope::Admin));
     server::finish(routes)
 }
 

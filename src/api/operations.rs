@@ -1,12 +1,11 @@
 //! What the routes that change generations need from the service.
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::problem::Problem;
 use super::status::GenerationStatus;
-use crate::generation::{Plan, Progress, RebuildRequest, Verification};
-use crate::store::control::BuildOptions;
+use crate::generation::{BuildOptions, Plan, Progress, RebuildRequest, Verification};
 
 /// What operators do with projections and generations. Everything they ask for is durable: it survives the
 /// instance that took the request.
@@ -84,13 +83,13 @@ pub enum Rebuild {
     Planned(Plan),
 }
 
-/// One generation in detail.
+/// One generation in detail. As JSON it always has all keys of [`BuildStatus`], also when it is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerationDetail {
     /// The projection.
     pub projection: String,
     /// Number, state, and where it stands in each store.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "complete")]
     pub status: GenerationStatus,
     /// Its identity.
     pub build: uuid::Uuid,
@@ -104,6 +103,41 @@ pub struct GenerationDetail {
     pub created_at: String,
 }
 
+/// Scripts wait for `ready` and `progress`: neither may be absent because there is nothing to build any more.
+fn complete<S: Serializer>(status: &GenerationStatus, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut status = status.clone();
+    let seen = matches!(&*status.state, "live" | "standby");
+    let build = status.build.get_or_insert_with(|| BuildStatus {
+        ready: seen,
+        limited_by: "none".to_owned(),
+        ..BuildStatus::default()
+    });
+    build.progress.get_or_insert(Progress {
+        eta_seconds: seen.then_some(0.0),
+        converging: true,
+        ..Progress::default()
+    });
+    status.serialize(serializer)
+}
+
+impl GenerationDetail {
+    /// Whether it is in this state in all of its stores.
+    pub fn is_everywhere(&self, state: &str) -> bool {
+        self.status.stores.iter().all(|store| store.state == state)
+    }
+
+    /// Whether nothing will change by itself: it is in the same state in all stores, not being built, and not
+    /// on its way to the readers.
+    pub fn is_settled(&self) -> bool {
+        let Some(first) = self.status.stores.first() else {
+            return false;
+        };
+        first.state != "building"
+            && self.is_everywhere(&first.state)
+            && (!self.wanted || first.state == "live")
+    }
+}
+
 /// How a build stands. Part of [`GenerationStatus`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuildStatus {
@@ -112,19 +146,17 @@ pub struct BuildStatus {
     /// Whether an operator paused it.
     pub paused: bool,
     /// How far it is; of the slowest store.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// The most records per second that it may read now, over all instances; null is unlimited.
     pub rate_limit: Option<f64>,
     /// Why not more: `none`, `max rate`, `live lag`, `store`, `paused`.
     pub limited_by: String,
-    /// What it does now: `copying`, `catching up`, `verifying`, `ready`, `cutting over`.
+    /// What it does now: `copying`, `catching up`, `verifying`, `ready`, `cutting over`; empty when it is not being
+    /// built.
     pub phase: String,
-    /// What verification found, per store.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What verification found, per store; null before.
     pub verification: Option<Vec<Verification>>,
-    /// Why it failed, or why the last attempt to cut over was given up.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why it failed, or why the last attempt to cut over was given up; null when neither.
     pub trouble: Option<String>,
 }
 

@@ -63,13 +63,13 @@ impl Problem {
     }
 
     /// 404 `unknown-generation`.
-    pub fn unknown_generation(projection: &str, number: u32) -> Self {
-        let detail = format!("projection {projection} never had a generation {number}");
+    pub fn unknown_generation(projection: &str, number: impl fmt::Display) -> Self {
+        let detail = format!("projection {projection} has no generation {number}");
         Self::new(StatusCode::NOT_FOUND, "unknown-generation", detail)
     }
 
     /// 404 `unknown-verification`.
-    pub fn unknown_verification(projection: &str, id: i64) -> Self {
+    pub fn unknown_verification(projection: &str, id: impl fmt::Display) -> Self {
         let detail = format!("projection {projection} has no verification {id}");
         Self::new(StatusCode::NOT_FOUND, "unknown-verification", detail)
     }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::auth::Actor;
 use super::backend::{Backend, Skip};
+use super::body::{PathOf, json_body, path};
 use super::problem::Problem;
 
 pub(super) const ROUTES: &[&str] = &["/v1/projections", "/v1/projections/{projection}"];
@@ -40,7 +40,7 @@ async fn list(State(backend): State<Arc<dyn Backend>>) -> Response {
 
 async fn one(
     State(backend): State<Arc<dyn Backend>>,
-    name: Result<Path<String>, PathRejection>,
+    name: PathOf<String>,
 ) -> Result<Response, Problem> {
     let name = path(name)?;
     let status = backend.status().await;
@@ -59,7 +59,7 @@ struct SkipRequest {
 
 async fn skip(
     State(backend): State<Arc<dyn Backend>>,
-    name: Result<Path<String>, PathRejection>,
+    name: PathOf<String>,
     Extension(Actor(actor)): Extension<Actor>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -82,20 +82,4 @@ async fn skip(
         "state": if new { "accepted" } else { "decided before" },
     });
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
-}
-
-fn path(name: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
-    let Path(name) = name.map_err(|error| Problem::bad_request(error.body_text()))?;
-    Ok(name)
-}
-
-fn json_body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
-    let body = body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "the body of a request may have at most 64 KiB";
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-        }
-        _ => Problem::bad_request(error.body_text()),
-    })?;
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("body: {error}")))
 }

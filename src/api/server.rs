@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,10 @@ const REQUEST_TIME: Duration = Duration::from_secs(15);
 const BODY_BYTES: usize = 64 * 1024;
 /// How long open requests may take after shutdown began.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// Ends answers that would go on for as long as the client listens. Part of every request's extensions.
+#[derive(Clone)]
+pub(super) struct Stop(pub(super) CancellationToken);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Server {
 
     /// Serves until `shutdown`, then ends after the requests in hand, at most 2 s later.
     pub async fn serve(self, router: Router, shutdown: CancellationToken) -> Result<()> {
+        let router = router.layer(Extension(Stop(shutdown.clone())));
         let stop = shutdown.clone();
         let serving = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { stop.cancelled().await })

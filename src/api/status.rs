@@ -2,7 +2,9 @@
 //! values through the control tables.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::operations::BuildStatus;
 use crate::projection::StoreKind;
 
 /// The whole deployment.
@@ -71,6 +73,7 @@ pub struct UnmatchedType {
 
 /// One generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct GenerationStatus {
     /// Its number.
     pub generation: u32,
@@ -79,8 +82,35 @@ pub struct GenerationStatus {
     /// The same per store, and where it stands there.
     pub stores: Vec<StoreStatus>,
     /// How its build stands; none once readers have seen it.
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
-    pub build: Option<super::operations::BuildStatus>,
+    #[serde(flatten)]
+    pub build: Option<BuildStatus>,
+}
+
+/// The part of [`GenerationStatus`] that is always there.
+#[derive(Deserialize)]
+struct Standing {
+    generation: u32,
+    state: String,
+    stores: Vec<StoreStatus>,
+}
+
+/// By way of a [`Value`], because numbers of arbitrary precision do not pass through a flattened field.
+impl TryFrom<Value> for GenerationStatus {
+    type Error = serde_json::Error;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let build = match value.get("phase") {
+            Some(_) => Some(BuildStatus::deserialize(&value)?),
+            None => None,
+        };
+        let standing = Standing::deserialize(&value)?;
+        Ok(Self {
+            generation: standing.generation,
+            state: standing.state,
+            stores: standing.stores,
+            build,
+        })
+    }
 }
 
 /// A generation in one store.

@@ -1,10 +1,13 @@
 //! Commands that talk to a running service, over its admin listener.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::http::{Method, Request, StatusCode, header};
+use ureq::http::request::Builder;
+use ureq::http::{Request, StatusCode, header};
 
 use super::Settings;
 use super::failure::Failure;
@@ -78,18 +81,36 @@ fn configured(settings: &Settings) -> Result<String, Failure> {
 impl Client {
     /// Reads `path` (with its query).
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::GET, path, String::new())
+        self.send(Request::get(self.url(path)), String::new())
     }
 
     /// Posts JSON to `path`.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, body.to_string())
+        self.send(Request::post(self.url(path)), body.to_string())
     }
 
-    fn send(&self, method: Method, path: &str, body: String) -> Result<Answer, Failure> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url));
+    /// Posts JSON to `path` as the request called `name`: sent again when its answer is lost, it has no second
+    /// effect.
+    pub(super) fn post_named(
+        &self,
+        path: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<Answer, Failure> {
+        let request = Request::post(self.url(path)).header("idempotency-key", name);
+        self.send(request, body.to_string())
+    }
+
+    /// Deletes what `path` names, with a body.
+    pub(super) fn delete(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(Request::delete(self.url(path)), body.to_string())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn send(&self, mut request: Builder, body: String) -> Result<Answer, Failure> {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -101,11 +122,15 @@ impl Client {
             .body(body)
             .map_err(|error| Failure::Usage(format!("request to {}: {error}", self.url)))?;
         let unreachable = |error: ureq::Error| {
-            Failure::Failed(format!(
+            let text = format!(
                 "failed to reach viewfold at {}: {error}; is it running? \
                  --admin-url or VIEWFOLD_ADMIN_URL names another place",
                 self.url
-            ))
+            );
+            match was_sent(&error) {
+                true => Failure::Lost(text),
+                false => Failure::Away(text),
+            }
         };
         let mut response = self.agent.run(request).map_err(unreachable)?;
         let body = response.body_mut().read_to_string().map_err(unreachable)?;
@@ -116,7 +141,25 @@ impl Client {
     }
 }
 
+/// Whether the request may have arrived.
+fn was_sent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+        ureq::Error::Timeout(at) => !matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        ureq::Error::Protocol(_) => true,
+        _ => false,
+    }
+}
+
 impl Answer {
+    /// The answer of a command that changes something: what it names has to exist.
+    pub(super) fn accepted(self) -> Result<String, Failure> {
+        match self.status {
+            StatusCode::NOT_FOUND => Err(Failure::Refused(self.detail())),
+            _ => self.success(),
+        }
+    }
+
     /// The answer as JSON when it is a success; else what the problem means for a command.
     pub(super) fn success(self) -> Result<String, Failure> {
         if self.status.is_success() {
@@ -142,6 +185,15 @@ impl Answer {
             None => format!("the service answered {}", self.status),
         }
     }
+}
+
+/// Reads what the service answered.
+pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
+    serde_json::from_str(body).map_err(|error| {
+        Failure::Failed(format!(
+            "failed to read the answer: {error}; is it a viewfold of this version?"
+        ))
+    })
 }
 
 /// Text as one segment of a path: every byte that a URL cannot hold is escaped, and what is escaped

@@ -10,6 +10,12 @@ pub(super) enum Failure {
     /// 1: tried and failed.
     #[error("{0}")]
     Failed(String),
+    /// 1: the service was not reached: nothing was asked of it.
+    #[error("{0}")]
+    Away(String),
+    /// 1: the service was asked, and its answer did not arrive.
+    #[error("{0}")]
+    Lost(String),
     /// 2: bad usage or bad configuration.
     #[error("{0}")]
     Usage(String),
@@ -21,7 +27,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) const fn code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Away(_) | Self::Lost(_) => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
         }

@@ -2,20 +2,33 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused.
 
+mod cancel;
 mod check;
 mod client;
 mod completions;
 mod definitions;
+mod differences;
+mod drop;
 mod events;
 mod failure;
 mod get;
 mod healthcheck;
+mod order;
 mod output;
+mod pause;
+mod plan;
+mod progress;
+mod promote;
+mod rebuild;
+mod resume;
+mod rollback;
 mod run;
 mod skip;
 mod status;
 mod token;
 mod trial;
+mod verify;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +80,15 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Try(trial::Try),
+    Plan(plan::ShowPlan),
+    Rebuild(rebuild::Rebuild),
+    Promote(promote::Promote),
+    Rollback(rollback::Rollback),
+    Cancel(cancel::Cancel),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
+    Verify(verify::Verify),
+    Drop(drop::Drop),
     Status(status::Status),
     Get(get::Get),
     Skip(skip::Skip),
@@ -105,6 +127,15 @@ impl Command {
             Self::Run(run) => run.run(settings, registry),
             Self::Check(check) => check.run(settings, &registry),
             Self::Try(trial) => trial.run(settings, &registry),
+            Self::Plan(plan) => plan.run(settings),
+            Self::Rebuild(rebuild) => rebuild.run(settings),
+            Self::Promote(promote) => promote.run(settings),
+            Self::Rollback(rollback) => rollback.run(settings),
+            Self::Cancel(cancel) => cancel.run(settings),
+            Self::Pause(pause) => pause.run(settings),
+            Self::Resume(resume) => resume.run(settings),
+            Self::Verify(verify) => verify.run(settings),
+            Self::Drop(drop) => drop.run(settings),
             Self::Status(status) => status.run(settings),
             Self::Get(get) => get.run(settings),
             Self::Skip(skip) => skip.run(settings),

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
-use ureq::http::StatusCode;
 
 use super::Settings;
 use super::client::{Target, segment};
@@ -38,10 +37,7 @@ impl Skip {
         let path = format!("/v1/projections/{}/skip", segment(&self.projection));
         let record = self.record.to_string();
         let answer = client.post(&path, &json!({ "record": record, "reason": self.reason }))?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Err(Failure::Refused(answer.detail()));
-        }
-        let body = answer.success()?;
+        let body = answer.accepted()?;
         match self.json {
             true => output::line(&body),
             false => output::line(&format!("{}: {record} will be skipped", self.projection)),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Settings;
-use super::client::{Client, Target};
+use super::client::{Client, Target, read};
 use super::failure::Failure;
-use super::output;
+use super::{output, progress};
 use crate::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, Stall, StatusReport,
     StoreStatus,
@@ -63,11 +63,7 @@ impl Status {
 
     fn show(&self, client: &Client) -> Result<bool, Failure> {
         let body = client.get("/v1/projections")?.success()?;
-        let report: StatusReport = serde_json::from_str(&body).map_err(|error| {
-            Failure::Failed(format!(
-                "failed to read the status: {error}; is it a viewfold of this version?"
-            ))
-        })?;
+        let report: StatusReport = read(&body)?;
         if self.json {
             output::json(&report)?;
         } else {
@@ -163,6 +159,9 @@ fn notes(projection: &ProjectionStatus) -> String {
         let (kind, count) = (&unmatched.event_type, unmatched.count);
         text += &format!("{name}: no handler for {kind} ({count} events)\n");
     }
+    for generation in &projection.generations {
+        text += &build_lines(name, generation);
+    }
     let stores = projection.generations.iter().flat_map(|g| &g.stores);
     for store in stores {
         if let Some(stall) = &store.stalled {
@@ -177,6 +176,26 @@ fn notes(projection: &ProjectionStatus) -> String {
                 text += &stall_line(&place, stall);
             }
         }
+    }
+    text
+}
+
+/// How a generation's build goes on.
+fn build_lines(name: &str, generation: &GenerationStatus) -> String {
+    let Some(build) = &generation.build else {
+        return String::new();
+    };
+    let place = format!("{name}: generation {}", generation.generation);
+    let mut text = match build.progress.filter(|_| output::on_terminal()) {
+        Some(progress) => format!(
+            "{place} {} {}\n",
+            progress::drawn(&progress),
+            progress::line(build)
+        ),
+        None => format!("{place}: {}\n", progress::line(build)),
+    };
+    if let Some(trouble) = &build.trouble {
+        text += &format!("{}\n", output::alarm(&format!("{place}: {trouble}")));
     }
     text
 }

@@ -41,3 +41,6 @@ pub use reconcile::{Reconciler, Settings};
 pub use start::{Requester, Started, Starter};
 pub use topics::ReadTopics;
 pub use verify::{Difference, EXAMPLES, Side, Verification, Verifier};
+
+// What is built and how is part of the answers about generations.
+pub use crate::store::control::{Base, BuildOptions, Promote};

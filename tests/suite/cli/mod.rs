@@ -1,8 +1,10 @@
 //! The command line, as a process: what is printed where, and exit codes.
 #![cfg(test)]
 
+mod rebuilding;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::mpsc::{self, Receiver};
@@ -46,33 +48,51 @@ fn done(output: Output) -> (i32, String, String) {
 
 /// Answers one request with `status` and `body`, and tells what was asked.
 fn service(status: &str, body: &Value) -> (SocketAddr, Receiver<String>) {
+    script(vec![(status, body.clone())])
+}
+
+/// Answers one request after the other with status and body, and tells what was asked. An answer without
+/// status is lost: the request is read, and nothing comes back.
+fn script(answers: Vec<(&str, Value)>) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let body = body.to_string();
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
+    let answers: Vec<(String, String)> = answers
+        .into_iter()
+        .map(|(status, body)| (status.to_owned(), body.to_string()))
+        .collect();
     let (told, asked) = mpsc::channel();
     std::thread::spawn(move || {
-        let (mut socket, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut part = [0; 4096];
-        let whole = |request: &[u8]| {
-            let text = String::from_utf8_lossy(request).to_lowercase();
-            let (head, body) = text.split_once("\r\n\r\n")?;
-            let length = head.split("content-length: ").nth(1).unwrap_or("0");
-            let length: usize = length.split("\r\n").next()?.parse().ok()?;
-            (body.len() >= length).then_some(())
-        };
-        while whole(&request).is_none() {
-            let read = socket.read(&mut part).unwrap();
-            request.extend_from_slice(&part[..read]);
+        for (status, body) in answers {
+            let (mut socket, _) = listener.accept().unwrap();
+            told.send(read_request(&mut socket)).unwrap();
+            if status.is_empty() {
+                continue;
+            }
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            socket.write_all((head + &body).as_bytes()).unwrap();
         }
-        socket.write_all((head + &body).as_bytes()).unwrap();
-        told.send(String::from_utf8(request).unwrap()).unwrap();
     });
     (address, asked)
+}
+
+fn read_request(socket: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    let mut part = [0; 4096];
+    let whole = |request: &[u8]| {
+        let text = String::from_utf8_lossy(request).to_lowercase();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.split("content-length: ").nth(1).unwrap_or("0");
+        let length: usize = length.split("\r\n").next()?.parse().ok()?;
+        (body.len() >= length).then_some(())
+    };
+    while whole(&request).is_none() {
+        let read = socket.read(&mut part).unwrap();
+        request.extend_from_slice(&part[..read]);
+    }
+    String::from_utf8(request).unwrap()
 }
 
 fn status(stalled: &Value) -> Value {
@@ -90,6 +110,21 @@ fn bad_usage_is_2_and_help_is_0() {
     assert_eq!(run(&["run", "--role", "boss"]).0, 2);
     assert_eq!(run(&["skip", "p", "orders/1", "--reason", "r"]).0, 2);
     assert_eq!(run(&["token", "ops", "--scope", "root"]).0, 2);
+    for wrong in [
+        vec!["rebuild"],
+        vec!["rebuild", "p", "--from", "latest"],
+        vec!["rebuild", "p", "--from", "2026-11-21"],
+        vec!["rebuild", "p", "--base", "full"],
+        vec!["rebuild", "p", "--max-rate", "0"],
+        vec!["rebuild", "p", "--max-changed", "101%"],
+        vec!["rebuild", "p", "--promote", "maybe"],
+        vec!["promote", "p", "two"],
+        vec!["verify", "p", "--against", "nothing"],
+        vec!["verify", "p", "--sample", "0"],
+        vec!["drop", "p"],
+    ] {
+        assert_eq!(run(&wrong).0, 2, "{wrong:?}");
+    }
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, 0);
     assert!(out.contains("Usage: viewfold"));
@@ -124,6 +159,12 @@ fn a_service_that_is_away_is_1_with_advice() {
         vec!["healthcheck"],
         vec!["get", "v", "k"],
         vec!["skip", "p", "t/0@1", "--reason", "r"],
+        vec!["plan"],
+        vec!["rebuild", "p", "--wait"],
+        vec!["promote", "p", "2", "--wait"],
+        vec!["rollback", "p"],
+        vec!["verify", "p"],
+        vec!["drop", "p", "--confirm", "p"],
     ] {
         let mut args = args.clone();
         args.extend(["--admin-url", "http://127.0.0.1:1"]);
@@ -289,7 +330,9 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = run(&["completions", shell]);
         assert_eq!(code, 0);
-        assert!(out.contains("healthcheck"), "{shell}");
+        for command in ["healthcheck", "rebuild", "rollback", "verify"] {
+            assert!(out.contains(command), "{shell}: {command}");
+        }
     }
 }
 
