@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Batch, Claimed, Cursor, FoldRows, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
-    other_build,
+    Batch, Claimed, ComparePage, Cursor, FoldRows, Generation, Move, Outcome, PageToken, PointRead,
+    Verdict, ViewStore, other_build,
 };
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
@@ -319,6 +319,37 @@ impl ViewStore for MemoryStore {
             generation: pointer.number,
             row: build.rows.get(key).cloned(),
             cursors: build.cursors.values().cloned().collect(),
+        }))
+    }
+
+    async fn compare_page(
+        &self,
+        first: &Generation,
+        second: &Generation,
+        after: Option<&PageToken>,
+        rows: usize,
+    ) -> Result<Option<ComparePage>> {
+        let held = self.held.lock().await;
+        let (Some(first), Some(second)) = (held.build(first), held.build(second)) else {
+            return Ok(None);
+        };
+        let behind = |key: &&RowKey| after.is_none_or(|after| *key.text() > *after.0);
+        let mut keys: Vec<&RowKey> = first.rows.keys().chain(second.rows.keys()).collect();
+        keys.retain(behind);
+        keys.sort_unstable();
+        keys.dedup();
+        let more = keys.len() > rows;
+        keys.truncate(rows.max(1));
+        let next = keys.last().filter(|_| more);
+        let row = |key: &&RowKey| {
+            let (first, second) = (first.rows.get(*key), second.rows.get(*key));
+            ((*key).clone(), first.cloned(), second.cloned())
+        };
+        Ok(Some(ComparePage {
+            next: next.map(|key| PageToken(key.text().to_owned())),
+            rows: keys.iter().map(row).collect(),
+            first: first.cursors.values().cloned().collect(),
+            second: second.cursors.values().cloned().collect(),
         }))
     }
 
