@@ -8,7 +8,7 @@ use super::catalog::{Catalog, Entry};
 use super::coordinator::Task;
 use super::reconcile::skips;
 use super::verify::{Side, Verification, Verifier};
-use crate::fault::{Fault, Result};
+use crate::fault::{Fault, FaultKind, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
 use crate::store::control::{Answered, Base, Decision, Promote};
@@ -28,7 +28,16 @@ pub(super) async fn run(task: &Task) -> Result<()> {
             copy(task).await?;
         }
         catch_up(task).await?;
-        let found = verify(task).await?;
+        let found = match verify(task).await {
+            // Waiting would not help.
+            Err(fault) if fault.kind == FaultKind::Misconfigured => {
+                let why = format!("verification is not possible: {fault}");
+                let (control, build) = (&task.workshop.control, task.entry.record.build);
+                control.set_failed(&task.lease, build, &why, None).await?;
+                return Ok(());
+            }
+            found => found?,
+        };
         if !record(task, &found).await? {
             return Ok(());
         }
@@ -171,6 +180,16 @@ async fn verify(task: &Task) -> Result<Vec<Verification>> {
             continue;
         };
         let (first, second) = (side(live, &decisions)?, side(&task.entry, &decisions)?);
+        if key_names(&first) != key_names(&second) {
+            match task.entry.record.options.max_changed {
+                None => continue,
+                Some(_) => {
+                    return Err(Fault::misconfigured(
+                        "the key has other columns, so that max_changed cannot be judged: no row can be compared",
+                    ));
+                }
+            }
+        }
         task.phase(format!("verifying {kind}"));
         failpoint!("rebuild::verifying");
         let (notes, build) = (task.workshop.notes.clone(), task.entry.record.build);
@@ -182,6 +201,11 @@ async fn verify(task: &Task) -> Result<Vec<Verification>> {
         found.push(verifier.compare(&first, &second, &progress).await?);
     }
     Ok(found)
+}
+
+fn key_names(side: &Side) -> Vec<&str> {
+    let key = side.generation.schema.key_columns();
+    key.map(|column| &*column.name).collect()
 }
 
 /// A generation as one side of a comparison.
@@ -204,7 +228,7 @@ async fn record(task: &Task, found: &[Verification]) -> Result<bool> {
     let failed: Vec<String> = found
         .iter()
         .filter(|found| !found.passes(false, max_changed))
-        .map(|found| found.describe(max_changed))
+        .map(Verification::describe)
         .collect();
     if failed.is_empty() {
         tracing::info!(generation = %task.entry, "verified: ready");

@@ -74,12 +74,34 @@ impl Verification {
     /// Whether it passes: no row differs (order-sensitive ones only count when `strict`), or, where the definition
     /// has changed, at most `max_changed` (0…1) of all keys do; any number may when that is not given.
     pub fn passes(&self, strict: bool, max_changed: Option<f64>) -> bool {
-        let excused = if strict { 0 } else { self.order_sensitive };
-        let counted = self.differing.saturating_sub(excused);
         if self.same_definition {
-            return counted == 0;
+            return self.is_same(strict);
         }
-        max_changed.is_none_or(|most| counted as f64 <= most * self.compared as f64)
+        let counted = self.counted(strict) as f64;
+        max_changed.is_none_or(|most| counted <= most * self.compared as f64)
+    }
+
+    /// Whether no row differs; order-sensitive ones only count when `strict`.
+    pub fn is_same(&self, strict: bool) -> bool {
+        self.counted(strict) == 0
+    }
+
+    fn counted(&self, strict: bool) -> u64 {
+        let excused = if strict { 0 } else { self.order_sensitive };
+        self.differing.saturating_sub(excused)
+    }
+
+    /// What differs, in one sentence with some keys.
+    pub fn describe(&self) -> String {
+        let keys: Vec<&str> = self.examples.iter().take(5).map(|row| &*row.key).collect();
+        format!(
+            "in {} {} of {} rows differ from {} (such as {})",
+            self.store,
+            self.differing,
+            self.compared,
+            self.against,
+            keys.join(", ")
+        )
     }
 }
 
