@@ -3,6 +3,9 @@
 //! Every module is `cfg(test)`, so that the lints know its helper functions for tests.
 
 #[cfg(test)]
+#[path = "../support/control_contract.rs"]
+mod control_contract;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod postgres;

@@ -17,11 +17,14 @@ use viewfold::position::{Position, TopicPartition};
 use viewfold::projection::{
     Cell, ColumnType, Decimal, Delta, RowDelta, RowKey, Schema, StoreKind, Value,
 };
-use viewfold::store::control::{Control, Decision, State, TopicRecord};
+use viewfold::store::control::{
+    Answered, BuildOptions, Control, Decision, NewGeneration, Order, State, TopicRecord,
+};
 use viewfold::store::memory::MemoryStore;
 use viewfold::store::postgres::{PostgresControl, PostgresStore, Settings};
 use viewfold::store::{Batch, Claimed, Generation, Move, Outcome, Verdict, ViewStore};
 
+use crate::control_contract::{self, ageless};
 use crate::store_contract;
 
 /// A database of its own.
@@ -199,6 +202,12 @@ impl View {
 async fn the_postgres_store_keeps_the_contract() {
     let (_place, store) = Place::with_store().await;
     store_contract::all(Arc::new(store)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_control_tables_in_postgres_keep_the_contract() {
+    let (_place, store) = Place::with_store().await;
+    control_contract::all(Arc::new(store.control())).await;
 }
 
 #[tokio::test]
@@ -686,10 +695,10 @@ async fn one_first_generation_comes_of_many_proposals() {
     let stores = [StoreKind::Redis, StoreKind::Postgres];
     let propose = |hash: &'static str| control.create_first("orders", &stores, "text", hash);
     let records = futures_util::future::join_all([propose("a"), propose("b"), propose("c")]).await;
-    let first = records[0].clone().unwrap().unwrap();
-    for record in records {
-        assert_eq!(record.unwrap().as_ref(), Some(&first));
-    }
+    let records = records.into_iter().map(|record| record.unwrap().unwrap());
+    let records = ageless(records.collect());
+    let first = records[0].clone();
+    assert_eq!(records, [first.clone(), first.clone(), first.clone()]);
     assert_eq!(first.number, 1);
     let live = [
         (StoreKind::Redis, State::Live),
@@ -697,7 +706,7 @@ async fn one_first_generation_comes_of_many_proposals() {
     ];
     assert_eq!(first.stores, live);
     assert_eq!(first.published, []);
-    let found = control.generations().await.unwrap();
+    let found = ageless(control.generations().await.unwrap());
     assert_eq!(found, std::slice::from_ref(&first));
 
     for _ in 0..2 {
@@ -780,4 +789,309 @@ async fn reports_age_by_the_clock_of_the_database() {
     assert_eq!(control.reports(3600.0).await.unwrap().len(), 2);
     control.forget("host-1").await.unwrap();
     assert_eq!(control.reports(30.0).await.unwrap(), []);
+}
+
+/// A first generation as the release before recorded it.
+async fn record_as_before(sql: &PgPool, projection: &str) -> Uuid {
+    let build = Uuid::new_v4();
+    sqlx::query(
+        "INSERT INTO viewfold.generations (projection, generation, build, definition, hash, intent) \
+         VALUES ($1, 1, $2, 'text', 'hash', 1)",
+    )
+    .bind(projection)
+    .bind(build)
+    .execute(sql)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO viewfold.generation_states (build, store, place, state) \
+         VALUES ($1, 'postgres', 1, 'live')",
+    )
+    .bind(build)
+    .execute(sql)
+    .await
+    .unwrap();
+    build
+}
+
+#[tokio::test]
+async fn what_the_release_before_recorded_can_be_rebuilt() {
+    let place = Place::new().await;
+    let mut session = place.session("another migrator").await;
+    session
+        .execute("CREATE SCHEMA viewfold; SET search_path = viewfold")
+        .await
+        .unwrap();
+    let migrator = sqlx::migrate!("./migrations");
+    migrator
+        .run_direct(Some(1), &mut session, false)
+        .await
+        .unwrap();
+    let sql = place.sql().await;
+    let early = record_as_before(&sql, "early").await;
+    record_as_before(&sql, "over").await;
+    sql.execute(
+        "UPDATE viewfold.generation_states SET state = 'retired' WHERE build = \
+         (SELECT build FROM viewfold.generations WHERE projection = 'over')",
+    )
+    .await
+    .unwrap();
+
+    let control = PostgresControl::connect(&place.settings()).unwrap();
+    control.migrate().await.unwrap();
+    // Instances of the release before may still run.
+    let late = record_as_before(&sql, "late").await;
+    let found = control.generations().await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|r| (&*r.projection, r.wanted, r.paused, r.actor.as_str()))
+        .collect();
+    let expected = [
+        ("early", true, false, ""),
+        ("late", true, false, ""),
+        ("over", false, false, ""),
+    ];
+    assert_eq!(found, expected);
+    for (projection, build) in [("early", early), ("late", late)] {
+        let new = rebuild(projection);
+        assert!(matches!(
+            control.begin(&new).await.unwrap(),
+            Answered::Done(record) if record.number == 2
+        ));
+        let promoted = control.order(projection, 1, Order::Promote { above: 0 }, "ops");
+        assert!(matches!(
+            promoted.await.unwrap(),
+            Answered::Before(record) if record.build == build
+        ));
+    }
+}
+
+fn rebuild(projection: &str) -> NewGeneration {
+    NewGeneration {
+        projection: projection.into(),
+        definition: "text 2".into(),
+        hash: "hash 2".into(),
+        stores: vec![StoreKind::Postgres],
+        topics: Vec::new(),
+        options: BuildOptions::default(),
+        above: 0,
+        idempotency_key: None,
+        actor: "ops".into(),
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn what_is_done_to_generations_is_audited() {
+    let (place, store) = Place::with_store().await;
+    let control = store.control();
+    let stores = [StoreKind::Postgres];
+    let first = control.create_first("p", &stores, "text", "hash 1").await;
+    let first = first.unwrap().unwrap().build;
+    let lease = control.lease("coordinator/p", "host-1", MINUTE).await;
+    let lease = lease.unwrap().unwrap();
+    let order = async |number, order| {
+        let answered = control.order("p", number, order, "ops").await.unwrap();
+        assert!(matches!(answered, Answered::Done(_)), "{answered:?}");
+        // Repeating or refusing it leaves no trace.
+        control.order("p", number, order, "ops").await.unwrap();
+    };
+    let begin = async || match control.begin(&rebuild("p")).await.unwrap() {
+        Answered::Done(record) => record.build,
+        other => panic!("{other:?}"),
+    };
+    begin().await;
+    control.begin(&rebuild("p")).await.unwrap();
+    order(2, Order::Pause).await;
+    order(2, Order::Resume).await;
+    order(2, Order::Cancel).await;
+    let failed = begin().await;
+    for _ in 0..2 {
+        control
+            .set_failed(&lease, failed, "why", None)
+            .await
+            .unwrap();
+    }
+    let build = begin().await;
+    let found = serde_json::json!({});
+    assert!(control.set_ready(&lease, build, &found).await.unwrap());
+    order(4, Order::Promote { above: 6 }).await;
+    assert!(control.withdraw(&lease, build, "late").await.unwrap());
+    order(4, Order::Promote { above: 0 }).await;
+    let live = control.set_live(&lease, build, StoreKind::Postgres).await;
+    assert!(live.unwrap());
+    for _ in 0..2 {
+        control.retire(&lease, first).await.unwrap();
+    }
+    for _ in 0..2 {
+        let also = ["hash 9".to_owned()];
+        assert!(control.drop_projection("p", &also, "ops").await.unwrap());
+    }
+    for _ in 0..2 {
+        control.undrop("p", "ops").await.unwrap();
+    }
+    let sql = place.sql().await;
+    let audit: Vec<(String, String, Option<String>)> = sqlx::query_as(
+        "SELECT action, actor, reason FROM viewfold.audit WHERE projection = 'p' ORDER BY id",
+    )
+    .fetch_all(&sql)
+    .await
+    .unwrap();
+    let audit: Vec<_> = audit
+        .iter()
+        .map(|(action, actor, reason)| (action.as_str(), actor.as_str(), reason.as_deref()))
+        .collect();
+    let expected = [
+        ("rebuild", "ops", None),
+        ("pause", "ops", None),
+        ("resume", "ops", None),
+        ("cancel", "ops", None),
+        ("rebuild", "ops", None),
+        ("fail", "viewfold", Some("why")),
+        ("rebuild", "ops", None),
+        ("promote", "ops", None),
+        ("withdraw", "viewfold", Some("late")),
+        ("promote", "ops", None),
+        ("retire", "viewfold", None),
+        ("drop", "ops", None),
+        ("undrop", "ops", None),
+    ];
+    assert_eq!(audit, expected);
+    let (hash, base, intent): (String, String, i64) = sqlx::query_as(
+        "SELECT (SELECT detail->>'hash' FROM viewfold.audit WHERE action = 'rebuild' LIMIT 1), \
+         (SELECT detail->'options'->>'base' FROM viewfold.audit WHERE action = 'rebuild' LIMIT 1), \
+         (SELECT max((detail->>'intent')::bigint) FROM viewfold.audit WHERE action = 'promote')",
+    )
+    .fetch_one(&sql)
+    .await
+    .unwrap();
+    // 7, then 8 for the live one when the cutover was given up.
+    assert_eq!(
+        (hash.as_str(), base.as_str(), intent),
+        ("hash 2", "empty", 9)
+    );
+}
+
+#[tokio::test]
+async fn a_step_waits_for_whoever_takes_its_lease() {
+    let (place, store) = Place::with_store().await;
+    let control = store.control();
+    let stores = [StoreKind::Postgres];
+    control
+        .create_first("p", &stores, "text", "hash")
+        .await
+        .unwrap();
+    let Answered::Done(record) = control.begin(&rebuild("p")).await.unwrap() else {
+        panic!("not begun");
+    };
+    let lease = control.lease("coordinator/p", "host-1", MINUTE).await;
+    let lease = lease.unwrap().unwrap();
+    let mut taker = place.session("somebody else").await;
+    taker
+        .execute("BEGIN; UPDATE viewfold.leases SET holder = 'host-2', epoch = epoch + 1")
+        .await
+        .unwrap();
+    let late = tokio::spawn({
+        let control = control.clone();
+        async move { control.set_failed(&lease, record.build, "late", None).await }
+    });
+    // It is seen to wait before the lease changes hands.
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) \
+                 WHERE NOT l.granted AND a.datname = current_database())";
+    let sql = place.sql().await;
+    while !sqlx::query_scalar::<_, bool>(waits)
+        .fetch_one(&sql)
+        .await
+        .unwrap()
+    {
+        assert!(!late.is_finished(), "it did not wait: {:?}", late.await);
+        tokio::task::yield_now().await;
+    }
+    taker.execute("COMMIT").await.unwrap();
+    assert!(!late.await.unwrap().unwrap());
+    let state = control.history("p").await.unwrap()[1].state(StoreKind::Postgres);
+    assert_eq!(state, Some(State::Building));
+}
+
+/// One caller's part in `changes_at_once_neither_fail_nor_deadlock`: no answer is a fault.
+async fn disturb(control: &PostgresControl, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let postgres = StoreKind::Postgres;
+    for _ in 0..40 {
+        let all = control.history("p").await.unwrap();
+        let some = &all[random.random_range(0..all.len())];
+        let newest = &all[all.len() - 1];
+        let lease = control.lease("coordinator/p", "host-1", MINUTE).await;
+        let lease = lease.unwrap().unwrap();
+        let order = match random.random_range(0..9) {
+            0 => Order::Pause,
+            1 => Order::Resume,
+            2 => Order::Cancel,
+            3 | 4 => Order::Promote { above: 0 },
+            5 => {
+                control.begin(&rebuild("p")).await.unwrap();
+                continue;
+            }
+            6 => {
+                let found = serde_json::json!(null);
+                control
+                    .set_ready(&lease, newest.build, &found)
+                    .await
+                    .unwrap();
+                continue;
+            }
+            7 => {
+                control.retire(&lease, some.build).await.unwrap();
+                control
+                    .set_cleaned(&lease, some.build, postgres)
+                    .await
+                    .unwrap();
+                continue;
+            }
+            _ => {
+                for record in &all {
+                    control
+                        .set_live(&lease, record.build, postgres)
+                        .await
+                        .unwrap();
+                }
+                continue;
+            }
+        };
+        control.order("p", some.number, order, "ops").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_at_once_neither_fail_nor_deadlock() {
+    let (place, store) = Place::with_store().await;
+    let control = store.control();
+    let stores = [StoreKind::Postgres];
+    control
+        .create_first("p", &stores, "text", "hash")
+        .await
+        .unwrap();
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let callers: Vec<_> = (0..6)
+        .map(|n| {
+            let control = PostgresControl::connect(&place.settings()).unwrap();
+            tokio::spawn(async move { disturb(&control, seed.wrapping_add(n)).await })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let all = control.history("p").await.unwrap();
+    let wanted: Vec<_> = all.iter().filter(|record| record.wanted).collect();
+    assert_eq!(wanted.len(), 1, "{all:?}");
+    let newest = all.iter().map(|record| record.intent).max();
+    assert_eq!(Some(wanted[0].intent), newest, "{all:?}");
+    let live = all.iter().filter(|record| record.is_anywhere(State::Live));
+    assert_eq!(live.count(), 1, "{all:?}");
+    let building = all
+        .iter()
+        .filter(|record| record.is_anywhere(State::Building));
+    assert!(building.count() <= 1, "{all:?}");
 }

@@ -11,6 +11,9 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+#[path = "../support/control_contract.rs"]
+mod control_contract;
+#[cfg(test)]
 mod definitions;
 #[cfg(test)]
 mod engine;
@@ -18,6 +21,8 @@ mod engine;
 mod fold_faults;
 #[cfg(test)]
 mod fold_laws;
+#[cfg(test)]
+mod memory_control;
 #[cfg(test)]
 mod memory_store;
 #[cfg(test)]
