@@ -327,6 +327,7 @@ impl Reconciler {
             created,
             waiting: self.ensurer.waiting(key),
             pace: Pace::default(),
+            paused: entry.record.paused,
             base: None,
         })
     }
