@@ -80,6 +80,11 @@ impl Chunk {
         self.records.is_empty()
     }
 
+    /// How large keys, values and headers are together, in bytes.
+    pub fn size(&self) -> usize {
+        self.raw.bytes.len()
+    }
+
     /// How much memory the chunk holds, in bytes. Raw bytes that it shares with the same chunk
     /// decoded for other paths count in both.
     pub fn memory(&self) -> usize {

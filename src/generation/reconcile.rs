@@ -272,6 +272,7 @@ impl Reconciler {
             waiting: stage.waiting,
             pace: self.settings.pacing.of(record),
             base: stage.base,
+            paused: record.paused,
         })
     }
 

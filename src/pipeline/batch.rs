@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::base::Base;
 use super::budget::HeldChunk;
-use crate::event::{Event, SlotMap};
+use super::spec::PipelineSpec;
+use crate::event::Event;
 use crate::fault::{Fault, FaultKind, Result};
-use crate::position::{Position, RecordName, TopicPartition};
-use crate::projection::{Fold, Handled, LoadedFold, Ops, Projection, Row, RowDelta, RowKey, Rows};
+use crate::position::{Position, Range, RecordName, TopicPartition};
+use crate::projection::{Fold, Handled, Ops, Projection, Row, RowDelta, RowKey, Rows};
 use crate::store::Move;
 
 /// Records `start..end` of a chunk, for one track; covers the offsets `[from, to)`.
@@ -30,26 +32,21 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// The part of `chunk` that a track at `from` has not seen.
+    /// The part of `chunk` that lies in `range`.
     pub(super) fn new(
         partition: TopicPartition,
         claim: Uuid,
         chunk: HeldChunk,
-        from: Position,
+        range: Range,
     ) -> Self {
-        let (start, end, to) = (
-            chunk.chunk().first_at(from),
-            chunk.chunk().len(),
-            chunk.chunk().range().to,
-        );
         Self {
+            start: chunk.chunk().first_at(range.from),
+            end: chunk.chunk().first_at(range.to),
+            from: range.from,
+            to: range.to,
             partition,
             claim,
             chunk,
-            start,
-            end,
-            from,
-            to,
         }
     }
 
@@ -85,11 +82,44 @@ pub(super) struct Counts {
 }
 
 /// What the fold of an event needs besides the event.
+#[derive(Clone)]
 pub(super) struct Rules {
     pub(super) plan: Arc<dyn Projection>,
     pub(super) skips: Arc<HashSet<(TopicPartition, i64)>>,
+    base: Option<Arc<Base>>,
     /// Records that the store rejected.
     pub(super) rejected: HashMap<(TopicPartition, i64), Fault>,
+}
+
+impl Rules {
+    pub(super) fn of(spec: &PipelineSpec) -> Self {
+        Self {
+            plan: Arc::clone(&spec.plan),
+            skips: Arc::clone(&spec.skips),
+            base: spec.base.clone().map(|pages| Arc::new(Base::new(pages))),
+            rejected: HashMap::new(),
+        }
+    }
+
+    /// Takes over what changed in the pipeline.
+    pub(super) fn follow(&mut self, spec: &PipelineSpec) {
+        let rejected = std::mem::take(&mut self.rejected);
+        *self = Self {
+            rejected,
+            ..Self::of(spec)
+        };
+    }
+
+    /// The copied rows, where they may reflect what lies at or behind `position`.
+    pub(super) fn base_at(&self, partition: &TopicPartition, position: Position) -> Option<&Base> {
+        let base = self.base.as_deref()?;
+        base.reaches(partition, position).then_some(base)
+    }
+
+    /// Whether the segment can only be folded onto loaded rows.
+    fn loads(&self, segment: &Segment) -> bool {
+        self.plan.reads_rows() || self.base_at(&segment.partition, segment.from).is_some()
+    }
 }
 
 /// The one event at which a track has to stop.
@@ -112,7 +142,10 @@ pub(super) struct Left {
 pub(super) struct OpenBatch {
     fold: Fold,
     ops: Ops,
-    reading: bool,
+    /// Whether it is folded onto loaded rows when it is written; so far only keys are collected.
+    loads: bool,
+    /// Whether what comes next has to wait for the next batch.
+    sealed: bool,
     keys: BTreeSet<RowKey>,
     segments: Vec<Segment>,
     moves: BTreeMap<TopicPartition, Move>,
@@ -128,7 +161,8 @@ pub(super) struct CutBatch {
     pub(super) segments: Vec<Segment>,
     pub(super) moves: Vec<Move>,
     pub(super) rows: Vec<RowDelta>,
-    pub(super) keys: Vec<RowKey>,
+    /// The rows to load; none when it is written blindly.
+    pub(super) keys: Option<Vec<RowKey>>,
     /// Events that touch rows.
     pub(super) events: usize,
     pub(super) last_event: Option<RecordName>,
@@ -149,7 +183,8 @@ impl OpenBatch {
         Self {
             fold: Fold::new(Arc::clone(plan.schema())),
             ops: Ops::new(),
-            reading: plan.reads_rows(),
+            loads: false,
+            sealed: false,
             keys: BTreeSet::new(),
             segments: Vec::new(),
             moves: BTreeMap::new(),
@@ -178,12 +213,20 @@ impl OpenBatch {
         self.moves.contains_key(partition)
     }
 
+    /// Whether nothing more can be folded into it, however much room there is.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
     pub(super) fn is_full(&self, room: &Room) -> bool {
-        self.row_count() >= room.rows || self.bytes >= room.bytes || self.events >= room.events
+        self.sealed
+            || self.row_count() >= room.rows
+            || self.bytes >= room.bytes
+            || self.events >= room.events
     }
 
     fn row_count(&self) -> usize {
-        if self.reading {
+        if self.loads {
             self.keys.len()
         } else {
             self.fold.rows()
@@ -201,6 +244,17 @@ impl OpenBatch {
                 culprit: Some(Culprit { record, fault }),
             };
         };
+        if rules.loads(&segment) && !self.loads {
+            if !self.is_empty() {
+                self.sealed = true;
+                let rest = Some(segment);
+                return Left {
+                    rest,
+                    ..Left::default()
+                };
+            }
+            self.loads = true;
+        }
         let mut newest = None;
         for index in segment.start..segment.end {
             if self.is_full(room) {
@@ -277,19 +331,46 @@ impl OpenBatch {
         {
             return Err(fault.clone());
         }
-        if self.reading {
-            let keys = guarded(|| rules.plan.row_keys(event)).unwrap_or_default();
-            self.keys.extend(keys);
-            self.note_event(event);
-            return Ok(());
+        if self.loads {
+            return self.collect(event, partition, rules);
         }
         self.ops.clear();
         let handled = guarded(|| rules.plan.handle(event, &NoRows, &mut self.ops))?;
-        self.count(handled, event);
+        self.counts.add(handled, event);
         if !self.ops.rows.is_empty() {
             self.fold.absorb(&mut self.ops)?;
             self.note_event(event);
         }
+        Ok(())
+    }
+
+    /// Notes which rows the event is about. What a handler that reads rows does is seen later.
+    fn collect(
+        &mut self,
+        event: &Event<'_>,
+        partition: &TopicPartition,
+        rules: &Rules,
+    ) -> Result<()> {
+        self.ops.clear();
+        if rules.plan.reads_rows() {
+            let keys = guarded(|| rules.plan.row_keys(event)).unwrap_or_default();
+            self.keys.extend(keys);
+            let position = Position::at(event.offset());
+            if rules.base_at(partition, position).is_some() {
+                // Handlers of such a projection that do not read rows name theirs in their ops only.
+                let blind = guarded(|| rules.plan.handle(event, &NoRows, &mut self.ops));
+                blind.unwrap_or(Handled::Filtered);
+            }
+        } else {
+            let handled = guarded(|| rules.plan.handle(event, &NoRows, &mut self.ops))?;
+            self.counts.add(handled, event);
+            if self.ops.rows.is_empty() {
+                return Ok(());
+            }
+        }
+        let rows = self.ops.rows.drain(..);
+        self.keys.extend(rows.map(|row| row.key));
+        self.note_event(event);
         Ok(())
     }
 
@@ -298,29 +379,28 @@ impl OpenBatch {
         self.last_event = Some(event.record());
     }
 
-    fn count(&mut self, handled: Handled, event: &Event<'_>) {
-        self.counts.add(handled, event);
-    }
-
     /// The batch, ready to be written; this one is empty afterwards.
     pub(super) fn finish(&mut self) -> CutBatch {
+        let keys = std::mem::take(&mut self.keys);
         let batch = CutBatch {
             segments: std::mem::take(&mut self.segments),
             moves: std::mem::take(&mut self.moves).into_values().collect(),
             rows: self.fold.finish(),
-            keys: std::mem::take(&mut self.keys).into_iter().collect(),
+            keys: self.loads.then(|| keys.into_iter().collect()),
             events: self.events,
             last_event: self.last_event.take(),
             counts: std::mem::take(&mut self.counts),
         };
         self.bytes = 0;
         self.events = 0;
+        self.loads = false;
+        self.sealed = false;
         batch
     }
 }
 
 impl Counts {
-    fn add(&mut self, handled: Handled, event: &Event<'_>) {
+    pub(super) fn add(&mut self, handled: Handled, event: &Event<'_>) {
         match handled {
             Handled::Applied => self.applied += 1,
             Handled::Filtered => self.filtered += 1,
@@ -333,45 +413,6 @@ impl Counts {
             }
         }
     }
-}
-
-/// Folds segments onto loaded rows, event by event: for projections that read rows.
-pub(super) fn fold_onto(
-    segments: &[Segment],
-    rules: &Rules,
-    rows: &[(RowKey, Option<Row>)],
-) -> Result<(Vec<RowDelta>, Counts), Culprit> {
-    let mut fold = LoadedFold::new(Arc::clone(rules.plan.schema()), rows);
-    let mut ops = Ops::new();
-    let mut counts = Counts::default();
-    for segment in segments {
-        let chunk = segment.chunk.chunk();
-        let blank = || SlotMap(Box::default());
-        let map = chunk.map(rules.plan.paths()).unwrap_or_else(blank);
-        for index in segment.start..segment.end {
-            let event = chunk.event(index, &map);
-            if rules
-                .skips
-                .contains(&(segment.partition.clone(), event.offset()))
-            {
-                counts.skipped += 1;
-                continue;
-            }
-            ops.clear();
-            let folded =
-                guarded(|| rules.plan.handle(&event, &fold, &mut ops)).and_then(|handled| {
-                    counts.add(handled, &event);
-                    fold.absorb(&mut ops)
-                });
-            if let Err(fault) = folded {
-                return Err(Culprit {
-                    record: event.record(),
-                    fault,
-                });
-            }
-        }
-    }
-    Ok((fold.finish(), counts))
 }
 
 /// Runs a handler; a panic in it is a bug of that handler, not the end of the process.

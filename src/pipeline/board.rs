@@ -10,53 +10,15 @@ use super::batch::Counts;
 use super::commit::Commit;
 use super::spec::{PipelineKey, PipelineSpec};
 use super::stall::Stall;
+use super::status::TrackStatus;
 use crate::event::{Chunk, SlotMap};
 use crate::position::{Position, TopicPartition};
+use crate::projection::StoreKind;
 use crate::source::Bounds;
-use crate::telemetry::{self, TrackLabels};
+use crate::telemetry;
 
 /// How many unknown event types are listed per pipeline.
 const LISTED_TYPES: usize = 100;
-
-/// What one track is doing.
-#[derive(Clone, Debug)]
-pub struct TrackStatus {
-    /// The projection's name.
-    pub projection: Arc<str>,
-    /// The generation's role as a label.
-    pub role: &'static str,
-    /// The stored position, once it is known.
-    pub position: Option<Position>,
-    /// The log's bounds, once they are known.
-    pub bounds: Option<Bounds>,
-    /// Offsets per second, over about the last five seconds.
-    pub rate: f64,
-    /// Offsets per second by which the end of the log grows.
-    pub growth: f64,
-    /// When the oldest record that is not applied was written, milliseconds since the epoch.
-    pub oldest_unapplied_ms: Option<i64>,
-    /// Why it stands still, if it does.
-    pub stall: Option<Stall>,
-    applied_ms: Option<i64>,
-    sampled: Option<(Instant, Position)>,
-}
-
-impl TrackStatus {
-    /// Offsets between the position and the end of the log (an upper bound of records).
-    pub fn lag_records(&self) -> Option<u64> {
-        Some(self.position?.distance_to(self.bounds?.high))
-    }
-
-    /// How far behind the log the track is, in seconds: the age of the oldest record that it
-    /// has not applied; 0 when there is none.
-    pub fn lag_seconds(&self, now_ms: i64) -> Option<f64> {
-        if self.lag_records()? == 0 {
-            return Some(0.0);
-        }
-        let oldest = self.oldest_unapplied_ms.or(self.applied_ms)?;
-        Some((now_ms - oldest).max(0) as f64 / 1000.0)
-    }
-}
 
 /// A track by pipeline and partition.
 pub type TrackName = (PipelineKey, TopicPartition);
@@ -66,6 +28,8 @@ struct Facts {
     tracks: HashMap<TrackName, TrackStatus>,
     unmatched: HashMap<PipelineKey, BTreeMap<String, u64>>,
     bounds: HashMap<TopicPartition, Bounds>,
+    /// Batches that a store did not take at first because it was away or busy.
+    failures: HashMap<StoreKind, u64>,
 }
 
 /// What every track of this process is doing. Cheap to clone: shared.
@@ -115,19 +79,24 @@ impl Board {
         let mut facts = self.facts();
         let bounds = facts.bounds.get(partition).copied();
         let name = (spec.key, partition.clone());
-        let status = facts.tracks.entry(name).or_insert_with(|| TrackStatus {
-            projection: Arc::clone(&spec.generation.projection),
-            role: spec.role.as_str(),
-            position: None,
-            bounds,
-            rate: 0.0,
-            growth: 0.0,
-            oldest_unapplied_ms: None,
-            stall: None,
-            applied_ms: None,
-            sampled: None,
-        });
-        status.role = spec.role.as_str();
+        let new = || TrackStatus::new(spec, bounds);
+        let status = facts.tracks.entry(name).or_insert_with(new);
+        let role = spec.role.as_str();
+        if status.role != role {
+            // The next tick publishes them under the new role.
+            telemetry::track_lost(status.labels(spec.key, partition));
+            status.role = role;
+        }
+    }
+
+    /// How many attempts to write a batch failed because this store was away or busy, since the start.
+    pub fn store_failures(&self, store: StoreKind) -> u64 {
+        self.facts().failures.get(&store).copied().unwrap_or(0)
+    }
+
+    /// An attempt to write a batch failed because the store was away or busy.
+    pub(super) fn store_failed(&self, store: StoreKind) {
+        *self.facts().failures.entry(store).or_default() += 1;
     }
 
     /// A track is gone from this process.
@@ -147,9 +116,8 @@ impl Board {
     /// A track begins at `position`, or was found to stand there.
     pub(super) fn started(&self, key: PipelineKey, partition: &TopicPartition, position: Position) {
         if let Some(status) = self.facts().tracks.get_mut(&(key, partition.clone())) {
-            status.position = Some(position);
-            status.stall = None;
-            status.sampled = None;
+            status.started(position);
+            status.note_level(Instant::now());
         }
     }
 
@@ -180,6 +148,7 @@ impl Board {
         for ((_, of), status) in &mut facts.tracks {
             if of == partition {
                 status.bounds = Some(bounds);
+                status.note_level(Instant::now());
             }
         }
     }
@@ -220,8 +189,8 @@ impl Board {
                 let last = segment.chunk.chunk().event(segment.end - 1, &blank);
                 status.applied_ms = Some(last.timestamp_ms());
             }
-            let caught_up = status.lag_records() == Some(0);
-            status.oldest_unapplied_ms = if caught_up { None } else { status.applied_ms };
+            let level = status.note_level(Instant::now());
+            status.oldest_unapplied_ms = if level { None } else { status.applied_ms };
         }
         let listed = facts.unmatched.entry(spec.key).or_default();
         for (name, count) in &counts.unmatched {
@@ -262,46 +231,6 @@ impl Board {
                 .log_start_position
                 .with_label_values(&labels)
                 .set(bounds.low.offset());
-        }
-    }
-}
-
-impl TrackStatus {
-    fn sample(&mut self, now: Instant) {
-        let Some(position) = self.position else {
-            return;
-        };
-        if let Some((at, before)) = self.sampled {
-            let elapsed = now.saturating_duration_since(at).as_secs_f64();
-            if elapsed < 0.2 {
-                return;
-            }
-            let moved = before.distance_to(position) as f64 / elapsed;
-            self.rate = if moved == 0.0 && self.rate < 0.5 {
-                0.0
-            } else {
-                0.7 * self.rate + 0.3 * moved
-            };
-        }
-        self.sampled = Some((now, position));
-    }
-
-    fn publish(&self, key: PipelineKey, partition: &TopicPartition) {
-        if let (Some(position), Some(lag)) = (self.position, self.lag_records()) {
-            let oldest = self
-                .oldest_unapplied_ms
-                .filter(|_| lag > 0)
-                .map(|ms| ms as f64 / 1000.0);
-            telemetry::track_at(self.labels(key, partition), position.offset(), lag, oldest);
-        }
-    }
-
-    fn labels<'s>(&'s self, key: PipelineKey, partition: &'s TopicPartition) -> TrackLabels<'s> {
-        TrackLabels {
-            projection: &self.projection,
-            store: key.store.as_str(),
-            role: self.role,
-            partition,
         }
     }
 }

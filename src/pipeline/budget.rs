@@ -83,6 +83,15 @@ impl Budget {
         })
     }
 
+    /// The same, as long as an eighth of the budget stays free for others.
+    pub(super) fn try_reserve_spare(&self, bytes: usize) -> Option<Reservation> {
+        let wanted = (self.units_of(bytes) + self.units / 8) as usize;
+        if self.permits.available_permits() < wanted {
+            return None;
+        }
+        self.try_reserve(bytes)
+    }
+
     fn units_of(&self, bytes: usize) -> u32 {
         u32::try_from(bytes.div_ceil(UNIT))
             .unwrap_or(u32::MAX)

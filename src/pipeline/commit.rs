@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::batch::{Counts, Culprit, CutBatch, Rules, Segment, fold_onto};
+use super::batch::{Counts, Culprit, CutBatch, Rules, Segment};
+use super::board::Board;
+use super::onto::{Halt, fold_onto};
 use super::spec::PipelineSpec;
 use crate::fault::{Fault, FaultKind, Result};
 use crate::position::{RecordName, TopicPartition};
+use crate::projection::{Row, RowKey};
 use crate::store::{Batch, Move, Outcome, Verdict};
 use crate::telemetry;
 
@@ -20,7 +23,8 @@ pub(super) struct Commit {
     rules: Arc<Rules>,
     segments: Vec<Segment>,
     batch: Batch,
-    keys: Vec<crate::projection::RowKey>,
+    /// The rows to fold onto; none when the rows' deltas are folded already.
+    keys: Option<Vec<RowKey>>,
     events: usize,
     last_event: Option<RecordName>,
     counts: Counts,
@@ -77,7 +81,7 @@ impl Commit {
 
 /// Writes the batch. Transient failures are repeated for [`PATIENCE`] with the same batch: a
 /// store that applied it although its answer was lost says so then.
-pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
+pub(super) async fn write(commit: Arc<Commit>, board: Board) -> Result<Written> {
     let metrics = telemetry::metrics();
     let store = commit.spec.key.store.as_str();
     let started = Instant::now();
@@ -97,6 +101,9 @@ pub(super) async fn write(commit: Arc<Commit>) -> Result<Written> {
             .store_operation_duration
             .with_label_values(&[store, "apply"])
             .observe(asked.elapsed().as_secs_f64());
+        if result == FaultKind::Transient.as_str() && commit.events > 0 {
+            board.store_failed(commit.spec.key.store);
+        }
         match written {
             Err(fault) if fault.kind == FaultKind::Transient && started.elapsed() < PATIENCE => {
                 metrics
@@ -138,8 +145,8 @@ async fn attempt(commit: &Commit) -> Result<Written> {
             Written::Refused(verdicts)
         });
     }
-    if commit.rules.plan.reads_rows() {
-        return attempt_reading(commit).await;
+    if let Some(keys) = &commit.keys {
+        return attempt_reading(commit, keys.clone()).await;
     }
     Ok(match store.apply(generation, &commit.batch).await? {
         Outcome::Applied => Written::Applied(commit.counts.clone()),
@@ -147,39 +154,39 @@ async fn attempt(commit: &Commit) -> Result<Written> {
     })
 }
 
-async fn attempt_reading(commit: &Commit) -> Result<Written> {
-    let counts = Mutex::new(Counts::default());
-    let stopped: Mutex<Option<Culprit>> = Mutex::new(None);
-    let fold =
-        |rows: &[(crate::projection::RowKey, Option<crate::projection::Row>)]| match fold_onto(
-            &commit.segments,
-            &commit.rules,
-            rows,
-        ) {
-            Ok((deltas, counted)) => {
-                *counts.lock().unwrap_or_else(PoisonError::into_inner) = counted;
-                Ok(deltas)
-            }
-            Err(culprit) => {
-                let fault = culprit.fault.clone();
-                *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(culprit);
-                Err(fault)
-            }
-        };
+/// What came of folding onto loaded rows.
+type Folded = Option<std::result::Result<Counts, Halt>>;
+
+async fn attempt_reading(commit: &Commit, mut keys: Vec<RowKey>) -> Result<Written> {
     let (store, generation) = (&commit.spec.store, &commit.spec.generation);
-    let outcome = store
-        .apply_reading(generation, &commit.batch.moves, &commit.keys, &fold)
-        .await;
-    if let (Err(_), Some(culprit)) = (
-        &outcome,
-        stopped.into_inner().unwrap_or_else(PoisonError::into_inner),
-    ) {
-        return Ok(Written::Stopped(culprit));
+    loop {
+        let folded: Mutex<Folded> = Mutex::new(None);
+        let fold = |rows: &[(RowKey, Option<Row>)]| {
+            let (deltas, came) = match fold_onto(&commit.segments, &commit.rules, rows) {
+                Ok((deltas, counts)) => (Ok(deltas), Ok(counts)),
+                Err(Halt::At(culprit)) => (Err(culprit.fault.clone()), Err(Halt::At(culprit))),
+                Err(unloaded) => (Err(Fault::transient("more rows are needed")), Err(unloaded)),
+            };
+            *folded.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+            deltas
+        };
+        let outcome = store
+            .apply_reading(generation, &commit.batch.moves, &keys, &fold)
+            .await;
+        let folded = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        return Ok(match (outcome, folded) {
+            (Err(_), Some(Err(Halt::At(culprit)))) => Written::Stopped(culprit),
+            (Err(_), Some(Err(Halt::Unloaded(more)))) => {
+                keys.extend(more);
+                keys.sort_unstable();
+                keys.dedup();
+                continue;
+            }
+            (Err(fault), _) => return Err(fault),
+            (Ok(Outcome::Refused(verdicts)), _) => Written::Refused(verdicts),
+            (Ok(Outcome::Applied), Some(Ok(counts))) => Written::Applied(counts),
+            // An earlier attempt, whose answer was lost, wrote it.
+            (Ok(Outcome::Applied), _) => Written::Applied(commit.counts.clone()),
+        });
     }
-    Ok(match outcome? {
-        Outcome::Applied => {
-            Written::Applied(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
-        }
-        Outcome::Refused(verdicts) => Written::Refused(verdicts),
-    })
 }

@@ -62,11 +62,7 @@ impl Lane {
         notices: UnboundedSender<Notice>,
         board: Board,
     ) -> Self {
-        let rules = Rules {
-            plan: Arc::clone(&spec.plan),
-            skips: Arc::clone(&spec.skips),
-            rejected: HashMap::new(),
-        };
+        let rules = Rules::of(&spec);
         Self {
             open: OpenBatch::new(&spec.plan),
             rules: Arc::new(rules),
@@ -128,11 +124,11 @@ impl Lane {
                 partition,
                 claim,
                 chunk,
-                from,
+                range,
             } => {
                 if self.is_current(&partition, claim) && !self.stopping.contains_key(&partition) {
                     self.pending
-                        .push_back(Segment::new(partition, claim, chunk, from));
+                        .push_back(Segment::new(partition, claim, chunk, range));
                 }
             }
             LaneInput::Close { partition, claim } => {
@@ -140,8 +136,9 @@ impl Lane {
                     self.drop_track(&partition);
                 }
             }
-            LaneInput::Skips(skips) => {
-                self.change_rules(|rules| rules.skips = skips);
+            LaneInput::Spec(spec) => {
+                self.change_rules(|rules| rules.follow(&spec));
+                self.spec = spec;
             }
             LaneInput::Finish => {
                 self.finishing = true;
@@ -157,11 +154,7 @@ impl Lane {
     }
 
     fn change_rules(&mut self, change: impl FnOnce(&mut Rules)) {
-        let mut rules = Rules {
-            plan: Arc::clone(&self.rules.plan),
-            skips: Arc::clone(&self.rules.skips),
-            rejected: self.rules.rejected.clone(),
-        };
+        let mut rules = (*self.rules).clone();
         change(&mut rules);
         self.rules = Arc::new(rules);
     }
@@ -321,6 +314,7 @@ impl Lane {
         if !self.open.touches_rows()
             && self.open.bytes() < HELD_BACK
             && self.opened.elapsed() < HOLE_PERIOD
+            && !self.open.is_sealed()
             && !self.finishing
         {
             return;
@@ -331,7 +325,7 @@ impl Lane {
             self.open.finish(),
         ));
         failpoint!("lane::cut");
-        let answer = tokio::spawn(commit::write(Arc::clone(&commit)));
+        let answer = tokio::spawn(commit::write(Arc::clone(&commit), self.board.clone()));
         self.inflight = Some(InFlight { commit, answer });
     }
 

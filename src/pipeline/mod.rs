@@ -15,6 +15,7 @@
 //! changes pacing and labels only.
 
 mod backoff;
+mod base;
 mod batch;
 mod board;
 mod budget;
@@ -26,6 +27,8 @@ mod excerpt;
 mod feeder;
 mod hold;
 mod lane;
+mod meter;
+mod onto;
 mod pace;
 mod pass;
 mod policy;
@@ -33,10 +36,11 @@ mod readers;
 mod ring;
 mod spec;
 mod stall;
+mod status;
 mod surroundings;
 
 pub(crate) use batch::guarded;
-pub use board::{Board, TrackName, TrackStatus};
+pub use board::{Board, TrackName};
 pub use budget::Budget;
 pub use decoding::Envelopes;
 pub use engine::{Engine, Parts};
@@ -44,6 +48,7 @@ pub use excerpt::Excerpts;
 pub use pace::Pace;
 pub use spec::{Limits, PipelineKey, PipelineSpec, Role, TopicUse};
 pub use stall::{Reason, Stall};
+pub use status::TrackStatus;
 
 /// The most rows in one Redis batch: a script of this size runs for a few milliseconds.
 const REDIS_BATCH_ROWS: usize = 2000;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::feeder::{Fed, Outside};
+use super::budget::{Budget, Reservation};
+use super::feeder::{Appetite, Fed, Outside};
 use super::readers::Readers;
 use super::spec::{Role, Shares};
+use crate::event::Chunk;
 use crate::fault::Result;
 use crate::position::{Position, TopicPartition};
 use crate::record::RawChunk;
@@ -16,12 +18,31 @@ use crate::source::{PartitionStream, ReadFault, ReaderRole};
 /// How long a pass waits for a track whose lane is busy, before it goes on without it.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// How large a record is taken to be before one was seen, in bytes.
+const RECORD: usize = 300;
+
 /// One catch-up reader of one partition.
 pub(super) struct Pass {
     role: ReaderRole,
     stream: Option<Box<dyn PartitionStream>>,
+    reserved: Option<Reservation>,
     at: Position,
     waiting_since: Option<Instant>,
+    /// The mean size of the records that came last, in bytes.
+    record: usize,
+}
+
+/// What a pass does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Reads about so many bytes.
+    Read(usize),
+    /// Waits for a pace.
+    Wait(Duration),
+    /// Waits for memory.
+    Short,
+    /// Nothing.
+    Rest,
 }
 
 impl Pass {
@@ -29,8 +50,10 @@ impl Pass {
         Self {
             role,
             stream: None,
+            reserved: None,
             at: Position::ZERO,
             waiting_since: None,
+            record: RECORD,
         }
     }
 
@@ -40,11 +63,12 @@ impl Pass {
 
     /// Whether a reader of `role` is there for this track.
     pub(super) fn serves(role: ReaderRole, fed: &Fed) -> bool {
-        (fed.track.role == Role::Building) == (role == ReaderRole::Build)
+        (fed.track.spec.role == Role::Building) == (role == ReaderRole::Build)
     }
 
     pub(super) fn close(&mut self) {
         self.stream = None;
+        self.reserved = None;
         self.waiting_since = None;
     }
 
@@ -55,8 +79,8 @@ impl Pass {
         partition: &TopicPartition,
         readers: &Readers,
     ) -> Result<()> {
-        let ahead = |fed: &Fed| fed.position >= self.at;
-        if self.stream.is_some() && !outside.waiting(self.role).any(ahead) {
+        let is_here = |fed: &Fed| fed.position == self.at;
+        if self.stream.is_some() && !outside.waiting(self.role).any(is_here) {
             self.close();
         }
         if self.stream.is_none()
@@ -68,23 +92,49 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether to read on: all tracks at the reader's position can take more, or were waited for long enough.
-    pub(super) fn wants_next(&mut self, outside: &Outside<'_>, shares: &Shares) -> bool {
+    /// Whether to read on: when all tracks at the reader's position can take more. One whose lane is busy is
+    /// waited for only so long, one whose pace stands still not at all.
+    pub(super) fn step(&mut self, outside: &Outside<'_>, shares: &Shares, budget: &Budget) -> Step {
         if self.stream.is_none() {
-            return false;
+            return Step::Rest;
         }
-        let mut riders = outside
+        let now = Instant::now();
+        let (mut ready, mut busy, mut most) = (false, false, usize::MAX);
+        let mut later: Option<Duration> = None;
+        let riders = outside
             .waiting(self.role)
-            .filter(|fed| fed.position == self.at)
-            .peekable();
-        let any = riders.peek().is_some();
-        let (ready, busy): (Vec<&Fed>, Vec<&Fed>) = riders.partition(|fed| fed.has_credit(shares));
-        if busy.is_empty() {
-            self.waiting_since = None;
-            return true;
+            .filter(|fed| fed.position == self.at);
+        for fed in riders {
+            match fed.appetite(shares, now.into_std()) {
+                Appetite::Ready(quantum) => (ready, most) = (true, most.min(quantum)),
+                Appetite::Busy => busy = true,
+                Appetite::Later(wait) => later = later.max(Some(wait)),
+                Appetite::Stopped => {}
+            }
         }
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        any && !ready.is_empty() && since.elapsed() > WAIT
+        let waited = match busy {
+            true => self.waiting_since.get_or_insert(now).elapsed(),
+            false => {
+                self.waiting_since = None;
+                WAIT
+            }
+        };
+        if let Some(wait) = later {
+            return Step::Wait(wait);
+        }
+        if !ready || waited < WAIT {
+            return Step::Rest;
+        }
+        if self.reserved.is_none() {
+            self.reserved = match self.role {
+                ReaderRole::Build => budget.try_reserve_spare(shares.chunk),
+                _ => budget.try_reserve(shares.chunk),
+            };
+        }
+        match self.reserved {
+            Some(_) => Step::Read(shares.chunk.min(most.saturating_mul(self.record))),
+            None => Step::Short,
+        }
     }
 
     /// The next chunk; for ever when there is no reader.
@@ -95,7 +145,35 @@ impl Pass {
         }
     }
 
-    pub(super) fn advanced(&mut self, to: Position) {
-        self.at = to;
+    /// What was reserved for the chunk that came.
+    pub(super) fn take_reservation(&mut self) -> Option<Reservation> {
+        self.reserved.take()
+    }
+
+    /// The chunk was handed out.
+    pub(super) fn advanced(&mut self, chunk: &Chunk) {
+        self.at = chunk.range().to;
+        if !chunk.is_empty() {
+            self.record = (chunk.size() / chunk.len()).max(1);
+        }
+    }
+}
+
+impl Step {
+    /// How long until it is worth looking again, at most.
+    pub(super) fn nap(self, most: Duration) -> Duration {
+        match self {
+            Self::Wait(wait) => wait.min(most),
+            Self::Short => most.min(Duration::from_millis(10)),
+            Self::Read(_) | Self::Rest => most,
+        }
+    }
+
+    /// How many bytes to read; none when it is not time.
+    pub(super) fn bytes(self) -> Option<usize> {
+        match self {
+            Self::Read(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::budget::HeldChunk;
 use super::pace::Pace;
 use super::stall::{Reason, Stall};
 use crate::fault::Fault;
-use crate::position::{Position, RecordName, TopicPartition};
+use crate::position::{Position, Range, RecordName, TopicPartition};
 use crate::projection::{Projection, StoreKind};
 use crate::store::{BasePages, Generation, ViewStore};
 
@@ -77,10 +77,25 @@ pub struct PipelineSpec {
     pub created: bool,
     /// Why it is not in its store, once that is known.
     pub waiting: Option<Stall>,
-    /// How fast it may catch up. Only asked of building pipelines, outside of the ring.
+    /// How fast it may catch up. Only asked of building pipelines, until they reach the end of the log. All
+    /// stores of one build share one.
     pub pace: Pace,
-    /// With which cursors its rows were copied, if they were.
+    /// Whether an operator paused it: its tracks keep their claims and get nothing to read.
+    pub paused: bool,
+    /// With which cursors its rows were copied, if they were. Must be known when `created` is first said:
+    /// without it, records that the copy reflects would be applied to it again.
     pub base: Option<Arc<BasePages>>,
+}
+
+impl PipelineSpec {
+    /// Whether running tracks may go on as if nothing had changed.
+    pub(super) fn runs_like(&self, other: &Self) -> bool {
+        self.role == other.role
+            && self.paused == other.paused
+            && (self.role != Role::Building || self.pace.is_shared_with(&other.pace))
+            && self.skips == other.skips
+            && self.base == other.base
+    }
 }
 
 impl std::fmt::Debug for PipelineSpec {
@@ -104,20 +119,21 @@ pub struct Limits {
 pub(super) enum LaneInput {
     /// A track begins at `position`.
     Open(LaneTrack),
-    /// The next chunk of a track, from `from` on.
+    /// The next part of a track: what lies in `range`, which is a chunk or a part of one. The last part of
+    /// a chunk ends where the chunk does.
     Chunk {
         partition: TopicPartition,
         claim: Uuid,
         chunk: HeldChunk,
-        from: Position,
+        range: Range,
     },
     /// A track ends; its unwritten part is dropped.
     Close {
         partition: TopicPartition,
         claim: Uuid,
     },
-    /// The set of records to step over changed.
-    Skips(Arc<HashSet<(TopicPartition, i64)>>),
+    /// The pipeline changed: its role, or what is to be stepped over. Tracks go on.
+    Spec(Arc<PipelineSpec>),
     /// Write what is folded, then stop.
     Finish,
 }
@@ -142,6 +158,8 @@ pub(super) enum FeederInput {
         claim: Uuid,
         bytes: usize,
     },
+    /// A pipeline changed: its role, its pace, or whether it is paused. Its track goes on.
+    Spec(Arc<PipelineSpec>),
     /// Shares changed: the ring's and every track's, in bytes.
     Shares(Shares),
 }
@@ -159,13 +177,11 @@ pub(super) struct Shares {
 
 /// A track, as a feeder knows it.
 pub(super) struct FeedTrack {
-    pub(super) key: PipelineKey,
+    pub(super) spec: Arc<PipelineSpec>,
     pub(super) claim: Uuid,
-    pub(super) role: Role,
     pub(super) position: Position,
     /// The identity of the topic that the position belongs to.
     pub(super) topic_id: String,
-    pub(super) plan: Arc<dyn Projection>,
     pub(super) lane: UnboundedSender<LaneInput>,
 }
 

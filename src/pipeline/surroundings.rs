@@ -29,16 +29,6 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Waits until `bytes` of the budget are free.
-    pub(super) async fn reserve(&self, bytes: usize) -> Reservation {
-        loop {
-            if let Some(reservation) = self.budget.try_reserve(bytes) {
-                return reservation;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
     /// Decodes a chunk once, for everybody.
     pub(super) async fn decode(&self, mut raw: RawChunk, reservation: Reservation) -> HeldChunk {
         let (partition, records) = (raw.partition.clone(), raw.records.len() as u64);

@@ -130,6 +130,7 @@ impl World {
             created: true,
             waiting: None,
             pace: Pace::default(),
+            paused: false,
             base: None,
         }]);
         (engine, board)

@@ -43,6 +43,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const BOUNDS_PERIOD: Duration = Duration::from_secs(5);
 /// How many claims are under way at once, so that a large assignment does not flood a store.
 const CLAIMS_AT_ONCE: usize = 16;
+/// The same for building generations, which must not delay the others.
+const BUILDING_CLAIMS_AT_ONCE: usize = 4;
 
 /// What the engine is built from.
 pub struct Parts {
@@ -103,6 +105,8 @@ impl Engine {
 struct Owned {
     feeder: UnboundedSender<FeederInput>,
     task: JoinHandle<()>,
+    /// The question for the log's bounds that is under way.
+    asking: Option<JoinHandle<()>>,
 }
 
 /// A pipeline with its lanes.
@@ -133,8 +137,9 @@ struct Running {
     tracks: HashMap<(PipelineKey, TopicPartition), Track>,
     subscribed: Vec<Arc<str>>,
     inbox: UnboundedReceiver<Notice>,
-    /// One per store: a store that does not answer delays only its own claims.
-    claims: HashMap<StoreKind, Arc<Semaphore>>,
+    /// One per store, and one more for what is building there: a store that does not answer delays only its own
+    /// claims, and a rebuild nobody else's.
+    claims: HashMap<(StoreKind, bool), Arc<Semaphore>>,
     shares: Shares,
     last_second: Instant,
     last_bounds: Option<Instant>,
@@ -222,7 +227,12 @@ impl Running {
         let task = tokio::spawn(
             Feeder::new(partition.clone(), self.around.clone(), self.shares).run(inputs),
         );
-        self.owned.insert(partition.clone(), Owned { feeder, task });
+        let owned = Owned {
+            feeder,
+            task,
+            asking: None,
+        };
+        self.owned.insert(partition.clone(), owned);
         let keys: Vec<PipelineKey> = self.pipelines.keys().copied().collect();
         for key in keys {
             self.add_track(key, &partition);

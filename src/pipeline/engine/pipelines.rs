@@ -75,27 +75,19 @@ impl Running {
         let spec = Arc::new(spec);
         match self.pipelines.get_mut(&key) {
             Some(pipeline) => {
-                if pipeline.spec.skips != spec.skips {
-                    for (lane, _) in &pipeline.lanes {
-                        let _ = lane.send(LaneInput::Skips(Arc::clone(&spec.skips)));
-                    }
-                }
-                pipeline.spec = Arc::clone(&spec);
+                let before = std::mem::replace(&mut pipeline.spec, Arc::clone(&spec));
+                self.change_pipeline(&before, &spec);
             }
             None => {
-                let labels = SpecLabels::of(&spec);
-                telemetry::pipeline_started(labels.projection, labels.store, labels.role);
-                labels.info(&spec).set(1);
+                SpecLabels::of(&spec).begin(&spec);
                 let lanes = (0..self.limits.lanes.max(1))
                     .map(|_| self.start_lane(&spec))
                     .collect();
-                self.pipelines.insert(
-                    key,
-                    Pipeline {
-                        spec: Arc::clone(&spec),
-                        lanes,
-                    },
-                );
+                let pipeline = Pipeline {
+                    spec: Arc::clone(&spec),
+                    lanes,
+                };
+                self.pipelines.insert(key, pipeline);
             }
         }
         if !spec.created {
@@ -121,6 +113,28 @@ impl Running {
             {
                 self.around.board.stall(key, &partition, waiting.clone());
             }
+        }
+    }
+
+    /// Tells lanes and feeders what changed. Tracks go on where they are, under the same claims.
+    fn change_pipeline(&self, before: &Arc<PipelineSpec>, spec: &Arc<PipelineSpec>) {
+        if before.role != spec.role {
+            SpecLabels::of(before).forget(before);
+            SpecLabels::of(spec).begin(spec);
+            tracing::info!(pipeline = ?spec, from = before.role.as_str(), to = spec.role.as_str(), "role changed");
+        }
+        if before.runs_like(spec) {
+            return;
+        }
+        let lanes = self
+            .pipelines
+            .get(&spec.key)
+            .map(|pipeline| &pipeline.lanes);
+        for (lane, _) in lanes.into_iter().flatten() {
+            let _ = lane.send(LaneInput::Spec(Arc::clone(spec)));
+        }
+        for owned in self.owned.values() {
+            let _ = owned.feeder.send(FeederInput::Spec(Arc::clone(spec)));
         }
     }
 
@@ -221,6 +235,11 @@ impl<'s> SpecLabels<'s> {
             store: spec.key.store.as_str(),
             role: spec.role.as_str(),
         }
+    }
+
+    fn begin(&self, spec: &PipelineSpec) {
+        telemetry::pipeline_started(self.projection, self.store, self.role);
+        self.info(spec).set(1);
     }
 
     fn info(&self, spec: &PipelineSpec) -> prometheus::IntGauge {

@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use super::super::backoff::Backoff;
 use super::super::policy::{self, Again};
-use super::super::spec::{End, FeedTrack, FeederInput, LaneInput, LaneTrack, Notice, PipelineKey};
-use super::{CLAIMS_AT_ONCE, Running, Track, TrackState};
+use super::super::spec::{
+    End, FeedTrack, FeederInput, LaneInput, LaneTrack, Notice, PipelineKey, Role,
+};
+use super::{BUILDING_CLAIMS_AT_ONCE, CLAIMS_AT_ONCE, Running, Track, TrackState};
 use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 
@@ -77,10 +79,17 @@ impl Running {
         let Some(track) = self.tracks.get_mut(&(key, partition.clone())) else {
             return;
         };
+        let is_building = pipeline.spec.role == Role::Building;
         let claims = self
             .claims
-            .entry(key.store)
-            .or_insert_with(|| Arc::new(Semaphore::new(CLAIMS_AT_ONCE)));
+            .entry((key.store, is_building))
+            .or_insert_with(|| {
+                let at_once = match is_building {
+                    true => BUILDING_CLAIMS_AT_ONCE,
+                    false => CLAIMS_AT_ONCE,
+                };
+                Arc::new(Semaphore::new(at_once))
+            });
         let claim = Uuid::new_v4();
         track.state = TrackState::Claiming(claim);
         let (claimant, spec) = (self.claimant.clone(), Arc::clone(&pipeline.spec));
@@ -124,9 +133,8 @@ impl Running {
             feeder: owned.feeder.clone(),
         }));
         let _ = owned.feeder.send(FeederInput::Start(FeedTrack {
-            key,
+            spec: Arc::clone(&pipeline.spec),
             claim,
-            role: pipeline.spec.role,
             position,
             topic_id: pipeline
                 .spec
@@ -134,7 +142,6 @@ impl Running {
                 .get(&partition.topic)
                 .map(|topic| topic.id.clone())
                 .unwrap_or_default(),
-            plan: Arc::clone(&pipeline.spec.plan),
             lane: lane.clone(),
         }));
         self.around.board.started(key, partition, position);

@@ -1,6 +1,6 @@
 //! What the clock brings: due claims, hints, metrics, the repair of what ended unexpectedly; and the orderly end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,19 +37,35 @@ impl Running {
         self.subscribe();
         self.around.board.tick(now);
         self.hint();
-        if self.last_bounds.is_none_or(|at| now - at >= BOUNDS_PERIOD) {
+        let all = self.last_bounds.is_none_or(|at| now - at >= BOUNDS_PERIOD);
+        if all {
             self.last_bounds = Some(now);
-            for partition in self.owned.keys().cloned() {
-                let (source, notices) = (
-                    Arc::clone(&self.claimant.source),
-                    self.around.notices.clone(),
-                );
-                tokio::spawn(async move {
-                    if let Ok(bounds) = source.bounds(&partition).await {
-                        let _ = notices.send(Notice::Bounds { partition, bounds });
-                    }
-                });
+        }
+        // How fast the log grows decides when a build will be done, so there it is looked at more often.
+        let specs = self.pipelines.values().map(|pipeline| &pipeline.spec);
+        let building: BTreeSet<&Arc<str>> = specs
+            .filter(|spec| spec.role == Role::Building)
+            .flat_map(|spec| spec.topics.keys())
+            .collect();
+        for (partition, owned) in &mut self.owned {
+            let is_due = all || building.contains(&partition.topic);
+            let is_asking = owned
+                .asking
+                .as_ref()
+                .is_some_and(|task| !task.is_finished());
+            if !is_due || is_asking {
+                continue;
             }
+            let (source, notices) = (
+                Arc::clone(&self.claimant.source),
+                self.around.notices.clone(),
+            );
+            let partition = partition.clone();
+            owned.asking = Some(tokio::spawn(async move {
+                if let Ok(bounds) = source.bounds(&partition).await {
+                    let _ = notices.send(Notice::Bounds { partition, bounds });
+                }
+            }));
         }
     }
 
@@ -87,7 +103,8 @@ impl Running {
             let live = self
                 .pipelines
                 .get(&key)
-                .is_some_and(|pipeline| pipeline.spec.role == Role::Live);
+                .map(|pipeline| &pipeline.spec)
+                .is_some_and(|spec| spec.role == Role::Live && !spec.paused);
             if let (true, None, Some(position)) = (live, &status.stall, status.position) {
                 lowest
                     .entry(partition)
