@@ -11,6 +11,8 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod definition_changes;
+#[cfg(test)]
 mod definitions;
 #[cfg(test)]
 mod engine;
@@ -22,6 +24,8 @@ mod fold_laws;
 mod memory_store;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod plan;
 #[cfg(test)]
 mod source;
 #[cfg(test)]
