@@ -11,6 +11,7 @@
 mod catalog;
 mod ensure;
 mod estimate;
+mod inquiry;
 mod objections;
 mod plan;
 mod planner;
@@ -20,6 +21,7 @@ mod starts;
 mod survey;
 mod topics;
 mod verify;
+mod warnings;
 
 pub use catalog::{Catalog, Change, Entry};
 pub use plan::{From, PartitionPlan, Plan, PlanError, Prepared, RebuildRequest, Relation};
