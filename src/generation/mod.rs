@@ -17,6 +17,7 @@ mod ensure;
 mod estimate;
 mod governor;
 mod jobs;
+mod inquiry;
 mod objections;
 mod pacing;
 mod plan;
@@ -28,6 +29,7 @@ mod starts;
 mod survey;
 mod topics;
 mod verify;
+mod warnings;
 
 pub use catalog::{Catalog, Entry};
 pub use coordinator::{Coordinator, Note, Notes, Workshop};

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, Entry};
 use super::estimate::{self, Rate};
+use super::inquiry::{Known, Subject};
 use super::objections::Case;
 use super::pacing::Pacing;
 use super::plan::{PartitionPlan, Plan, PlanError, Prepared, RebuildRequest, Relation};
-use super::starts::{self, LiveReads, LiveTopic, Origin, Part};
+use super::starts::{self, Origin, Part};
 use super::survey::Survey;
-use crate::fault::Result;
-use crate::position::{Position, TopicPartition};
 use crate::projection::definition::changes;
 use crate::projection::{Definition, StoreKind};
 use crate::source::{EventSource, TopicInfo};
 use crate::store::ViewStore;
-use crate::store::control::{Base, Control, GenerationRecord, State, TopicRecord};
+use crate::store::control::{Control, State, TopicRecord};
 
 /// Makes plans.
 ///
@@ -31,35 +30,6 @@ pub struct Planner {
     pub stores: BTreeMap<StoreKind, Arc<dyn ViewStore>>,
     /// Knows how fast builds were.
     pub pacing: Pacing,
-}
-
-/// One projection and what is asked of it.
-struct Subject<'a> {
-    projection: &'a str,
-    proposed: Option<&'a Definition>,
-    live: Option<&'a Entry>,
-    catalog: &'a Catalog,
-    request: &'a RebuildRequest,
-}
-
-impl<'a> Subject<'a> {
-    /// What a rebuild would run: the file, else what is live.
-    fn definition(&self) -> Result<&'a Definition, &'a str> {
-        match (self.proposed, self.live) {
-            (Some(proposed), _) => Ok(proposed),
-            (None, Some(live)) => live.definition.as_ref().map_err(String::as_str),
-            (None, None) => Err("there is neither a file nor a live generation"),
-        }
-    }
-}
-
-/// What was asked of the control tables and the stores.
-struct Known {
-    history: Vec<GenerationRecord>,
-    number: u32,
-    dependants: Vec<String>,
-    disk_bytes: Option<u64>,
-    warnings: Vec<String>,
 }
 
 impl Planner {
@@ -195,8 +165,7 @@ impl Planner {
             records_per_second,
             source,
         } = Rate::of(self.pacing.reached(), subject.request.max_rate);
-        let relation = subject.catalog.relations.get(subject.projection);
-        let definition = relation.copied().unwrap_or(Relation::New);
+        let definition = relation(subject);
         let live = subject.live.map(|live| &live.definition);
         let (changes, accepts_other) = match (subject.proposed, live) {
             (Some(proposed), Some(Ok(live))) => (
@@ -230,116 +199,20 @@ impl Planner {
             refused: None,
         }
     }
+}
 
-    /// Asks the control tables, and the stores as far as they answer.
-    async fn known(&self, subject: &Subject<'_>) -> Result<Known> {
-        let history = self.control.history(subject.projection).await?;
-        let mut greatest = history
-            .iter()
-            .map(|record| record.number)
-            .max()
-            .unwrap_or(0);
-        for entry in subject.catalog.of(subject.projection) {
-            greatest = greatest.max(entry.record.number);
-        }
-        let mut known = Known {
-            number: 0,
-            dependants: Vec::new(),
-            disk_bytes: None,
-            warnings: Vec::new(),
-            history,
-        };
-        let definition = subject.definition().ok();
-        for (kind, store) in &self.stores {
-            let live_there = subject
-                .live
-                .is_some_and(|live| live.state(*kind) == Some(State::Live));
-            let wanted =
-                definition.is_some_and(|definition| definition.plan.stores().contains(kind));
-            if !live_there && !wanted {
-                continue;
-            }
-            // A store that is away is no reason not to plan: it is built in when it is back.
-            match store.pointer(subject.projection).await {
-                Ok(pointer) => {
-                    let named = pointer.and_then(|pointer| pointer.generation);
-                    greatest = greatest.max(named.unwrap_or(0));
-                }
-                Err(fault) => {
-                    known
-                        .warnings
-                        .push(format!("{kind} could not be asked: {fault}"));
-                    continue;
-                }
-            }
-            if let Some(generation) = subject.live.filter(|_| live_there && wanted)
-                && let Some(generation) = generation.generation()
-                && let Ok(Some((_, bytes))) = store.size(&generation).await
-            {
-                known.disk_bytes = Some(known.disk_bytes.unwrap_or(0) + bytes);
-            }
-        }
-        if let Some(store) = self.stores.get(&StoreKind::Postgres)
-            && definition.is_some_and(|d| d.plan.stores().contains(&StoreKind::Postgres))
-            && subject.live.is_some()
-        {
-            known.dependants = store.dependants(subject.projection).await?;
-        }
-        known.number = greatest + 1;
-        Ok(known)
-    }
-
-    /// What the live generation has read, and where it stands.
-    async fn live_reads(
-        &self,
-        subject: &Subject<'_>,
-        history: &[GenerationRecord],
-    ) -> Result<LiveReads> {
-        let mut reads = LiveReads::default();
-        let Some(live) = subject.live else {
-            return Ok(reads);
-        };
-        let records = self.control.topics(live.record.build).await?;
-        reads.topics = records.into_iter().map(LiveTopic::of).collect();
-        if live.record.options.base == Base::Live {
-            // Copied rows reflect what the generation read that they were copied from: one of those before it.
-            let earlier = history
-                .iter()
-                .filter(|record| record.number < live.record.number);
-            for record in earlier {
-                for topic in self.control.topics(record.build).await? {
-                    if let Some(read) = reads.topics.get_mut(&topic.topic) {
-                        read.include(&topic);
-                    }
-                }
-            }
-        }
-        if subject.request.base == Base::Live {
-            reads.cursors = self.live_cursors(live).await?;
-        }
-        Ok(reads)
-    }
-
-    /// Where the live generation stands, in the store where it is the furthest behind.
-    async fn live_cursors(&self, live: &Entry) -> Result<BTreeMap<TopicPartition, Position>> {
-        let mut lowest = BTreeMap::new();
-        let Some(generation) = live.generation() else {
-            return Ok(lowest);
-        };
-        for (kind, store) in &self.stores {
-            if live.state(*kind) != Some(State::Live) {
-                continue;
-            }
-            for cursor in store.cursors(&generation).await?.unwrap_or_default() {
-                let known = lowest.entry(cursor.partition).or_insert(cursor.position);
-                *known = (*known).min(cursor.position);
-            }
-        }
-        Ok(lowest)
+/// How the file relates to what runs.
+fn relation(subject: &Subject<'_>) -> Relation {
+    let known = subject.catalog.relations.get(subject.projection);
+    match (subject.proposed, subject.live) {
+        (Some(proposed), Some(live)) if proposed.hash == live.record.hash => Relation::Unchanged,
+        (Some(_), Some(_)) => Relation::Changed,
+        (Some(_), None) if known == Some(&Relation::Dropped) => Relation::Dropped,
+        (Some(_), None) => Relation::New,
+        (None, _) => Relation::Orphaned,
     }
 }
 
-/// The generation that readers of a projection see; where stores differ, the one that they all should show.
 fn live_of<'c>(catalog: &'c Catalog, projection: &str) -> Option<&'c Entry> {
     let live = |entry: &&Entry| {
         &*entry.record.projection == projection && entry.record.is_anywhere(State::Live)

@@ -635,6 +635,71 @@ async fn an_open_transaction_pins_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_by_time_lies_within_what_can_be_read() {
+    let scene = Scene::new("time");
+    scene.topic(2, &[]).await;
+    let part = scene.part(0);
+    let source = scene.source();
+    // Retention looks at the records' own times, so they are of today.
+    let begin = i64::try_from(
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap()
+        - 60_000;
+    let producer = scene.producer();
+    for after in [0, 3000, 2000, 4000] {
+        let record = FutureRecord::<str, str>::to(&scene.name)
+            .partition(0)
+            .payload("v")
+            .timestamp(begin + after);
+        producer.send(record, PATIENCE).await.unwrap();
+    }
+    let at = async |partition: i32, time: i64| {
+        let position = source.position_at(&scene.part(partition), time).await;
+        position.unwrap().offset()
+    };
+    assert_eq!(
+        (at(0, -1).await, at(0, 0).await, at(0, begin).await),
+        (0, 0, 0)
+    );
+    assert_eq!((at(0, begin + 1).await, at(0, begin + 3001).await), (1, 3));
+    assert_eq!(at(0, begin + 3_600_000).await, 4, "else the end");
+    assert_eq!(
+        (at(1, 0).await, at(1, begin).await),
+        (0, 0),
+        "an empty partition"
+    );
+
+    let transactional = scene.transactional();
+    transactional.begin_transaction().unwrap();
+    send_in(&transactional, &part, &["x"]);
+    send(&producer, &part, b"behind").await;
+    assert_eq!(
+        at(0, begin + 4001).await,
+        4,
+        "not beyond the last stable offset"
+    );
+    transactional.abort_transaction(PATIENCE).unwrap();
+
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&scene.name, 0, Offset::Offset(2))
+        .unwrap();
+    let deleted = scene.admin.delete_records(&list, &AdminOptions::new());
+    deleted.await.unwrap();
+    assert_eq!(
+        (at(0, -1).await, at(0, 0).await),
+        (2, 2),
+        "not before the log"
+    );
+
+    let absent = source.position_at(&scene.part(7), begin).await.unwrap_err();
+    assert_eq!(absent.kind, FaultKind::Transient, "{absent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_position_out_of_range_ends_its_stream_alone() {
     let scene = Scene::new("range");
     scene.topic(2, &[]).await;

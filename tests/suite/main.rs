@@ -14,6 +14,8 @@ mod config;
 #[path = "../support/control_contract.rs"]
 mod control_contract;
 #[cfg(test)]
+mod definition_changes;
+#[cfg(test)]
 mod definitions;
 #[cfg(test)]
 mod engine;
@@ -27,6 +29,8 @@ mod memory_control;
 mod memory_store;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod plan;
 #[cfg(test)]
 mod source;
 #[cfg(test)]

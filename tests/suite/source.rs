@@ -185,3 +185,18 @@ async fn a_broker_without_ids_and_configurations_still_lists_its_topics() {
         .unwrap();
     assert_eq!((bounds.low, bounds.high), (Position::ZERO, Position::ZERO));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_after_every_record_is_the_end_of_the_log() {
+    let (cluster, source) = cluster("orders", 2);
+    let part = TopicPartition::new("orders", 0);
+    send(&cluster, &part, &["a", "b", "c"]).await;
+    // The mock cluster knows no times: it finds nothing whatever is asked.
+    let later = source.position_at(&part, 1_700_000_000_000).await.unwrap();
+    assert_eq!(later, Position::at(3));
+    let before = source.position_at(&part, -1).await.unwrap();
+    assert_eq!(before, Position::ZERO);
+    cluster.broker_down(1).unwrap();
+    let fault = source.position_at(&part, 1_700_000_000_000).await;
+    assert_eq!(fault.unwrap_err().kind, FaultKind::Transient);
+}

@@ -164,7 +164,7 @@ fn behaviour(live: &Definition, proposed: &Definition, said: &mut Vec<String>) {
         (None, None) => {
             let (old, new) = (live.plan.version(), proposed.plan.version());
             if old != new {
-                said.push(moved("Rust projection: version", old, new));
+                said.push(moved("Rust projection version", old, new));
             }
         }
         (Some(_), None) => {

@@ -81,6 +81,33 @@ async fn an_open_transaction_pins_the_end_until_it_is_closed() {
 }
 
 #[tokio::test]
+async fn a_position_by_time_is_that_of_the_first_record_as_late() {
+    let source = source(1);
+    for time in [100, 300, 200, 400] {
+        let record = MemoryRecord::new("k", "v").at(time);
+        source.append(&orders(0), record).unwrap();
+    }
+    source.skip(&orders(0), 2).unwrap();
+    let at = async |time| {
+        let position = source.position_at(&orders(0), time).await.unwrap();
+        position.offset()
+    };
+    assert_eq!((at(-1).await, at(0).await, at(100).await), (0, 0, 0));
+    assert_eq!(
+        (at(101).await, at(300).await),
+        (1, 1),
+        "times need not be in order"
+    );
+    assert_eq!((at(301).await, at(401).await), (3, 6), "else the end");
+    source.truncate_before(&orders(0), Position::at(2)).unwrap();
+    assert_eq!((at(-1).await, at(250).await), (2, 3));
+    source.open_transaction(&orders(0)).unwrap();
+    let record = MemoryRecord::new("k", "v").at(500);
+    source.append(&orders(0), record).unwrap();
+    assert_eq!(at(500).await, 6, "what cannot be read yet is not found");
+}
+
+#[tokio::test]
 async fn a_dropped_wait_loses_no_record() {
     let source = source(1);
     let mut stream = open(&source, 0).await;
