@@ -1,5 +1,8 @@
 //! viewfold folds Kafka domain events into read views in Postgres and Redis, exactly once in effect.
 
+#[macro_use]
+pub mod failpoint;
+
 pub mod api;
 pub mod cli;
 pub mod config;

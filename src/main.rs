@@ -8,5 +8,7 @@ use viewfold::projection::Registry;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _configured = viewfold::failpoint::configure();
     viewfold::cli::main(Registry::new())
 }

@@ -1,33 +1,15 @@
 //! The catalog: every generation with the definition it runs, as of the last look at the control tables.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use super::plan::Relation;
 use super::topics::ReadTopics;
+use crate::position::{Position, TopicPartition};
 use crate::projection::{Definition, StoreKind};
 use crate::store::Generation;
 use crate::store::control::{GenerationRecord, State};
-
-/// How a projection's file relates to its live generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The file is what runs.
-    Unchanged,
-    /// The file differs: rebuild to apply it.
-    Changed,
-    /// There is no file (any more); the projection runs on.
-    Orphaned,
-}
-
-impl Change {
-    /// As shown in status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Changed => "changed, rebuild to apply",
-            Self::Orphaned => "orphaned",
-        }
-    }
-}
 
 /// One generation.
 #[derive(Clone)]
@@ -36,10 +18,17 @@ pub struct Entry {
     pub record: GenerationRecord,
     /// The definition that it runs, or why this instance cannot run it.
     pub definition: Result<Definition, String>,
-    /// How its projection's file relates to it.
-    pub change: Change,
     /// The topics that it reads.
     pub topics: ReadTopics,
+    /// Where it began to read them.
+    pub starts: Vec<(TopicPartition, Position)>,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = &self.record;
+        write!(f, "{} generation {}", record.projection, record.number)
+    }
 }
 
 impl Entry {
@@ -56,19 +45,22 @@ impl Entry {
 
     /// Its state in a store.
     pub fn state(&self, store: StoreKind) -> Option<State> {
-        self.record
-            .stores
-            .iter()
-            .find(|(kind, _)| *kind == store)
-            .map(|(_, state)| *state)
+        self.record.state(store)
+    }
+
+    /// Whether it is fed in some store.
+    pub fn runs(&self) -> bool {
+        self.record.stores.iter().any(|(_, state)| state.runs())
     }
 }
 
-/// Every generation that is not over.
+/// Every generation that is not over and gone.
 #[derive(Clone, Default)]
 pub struct Catalog {
     /// By (projection, number).
     pub entries: Vec<Entry>,
+    /// How the file of every projection, known or proposed, relates to what runs.
+    pub relations: BTreeMap<Arc<str>, Relation>,
 }
 
 impl Catalog {
@@ -77,6 +69,13 @@ impl Catalog {
         self.entries
             .iter()
             .filter(move |entry| &*entry.record.projection == projection)
+    }
+
+    /// The generation that speaks for the projection: what readers should see, or the newest.
+    pub fn foremost(&self, projection: &str) -> Option<&Entry> {
+        let of_projection = |entry: &&Entry| &*entry.record.projection == projection;
+        let entries = self.entries.iter().filter(of_projection);
+        entries.max_by_key(|entry| (entry.record.is_anywhere(State::Live), entry.record.number))
     }
 
     /// The generation that readers of `projection` see in `store`.

@@ -5,16 +5,18 @@
 //! recorded start positions, refilled unpublished, and published when it has reached the end that
 //! the log had when that began.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use crate::fault::{Fault, FaultKind, Result};
 use crate::pipeline::{PipelineKey, Reason, Stall};
 use crate::position::{Position, TopicPartition};
 use crate::source::EventSource;
 use crate::store::control::Control;
-use crate::store::{Generation, ViewStore};
+use crate::store::{BasePages, Generation, ViewStore};
 
 /// How far one generation is in one store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,18 @@ struct Stage {
     seen: Option<Instant>,
     /// Why the last step failed, and when.
     failed: Option<(Stall, Instant)>,
+    /// With which cursors its rows were copied, if they were.
+    base: Option<Arc<BasePages>>,
+}
+
+/// What is known of one generation in one store.
+pub(super) struct Known {
+    /// Whether tracks may claim cursors.
+    pub(super) created: bool,
+    /// Why it is not there, once that is known.
+    pub(super) waiting: Option<Stall>,
+    /// With which cursors its rows were copied, if they were.
+    pub(super) base: Option<Arc<BasePages>>,
 }
 
 /// How long after a failed step the next one is taken.
@@ -49,6 +63,10 @@ pub(super) struct Wanted {
     pub(super) intent: i64,
     /// Only a live generation is ever shown to readers.
     pub(super) live: bool,
+    /// Whether it begins as a copy: then the log alone cannot fill it.
+    pub(super) copied: bool,
+    /// Whether records that the copy reflects already are left out. Not where all are meant to be folded again.
+    pub(super) levelled: bool,
 }
 
 /// The stages of all generations in all stores.
@@ -73,16 +91,18 @@ impl Ensurer {
         change(stages.entry(key).or_default())
     }
 
-    /// Whether tracks may claim cursors.
-    pub(super) fn is_created(&self, key: PipelineKey) -> bool {
-        self.change(key, |stage| stage.created)
+    pub(super) fn stage(&self, key: PipelineKey) -> Known {
+        self.change(key, |stage| Known {
+            created: stage.created,
+            waiting: stage.failed.as_ref().map(|(stall, _)| stall.clone()),
+            base: stage.base.clone(),
+        })
     }
 
-    /// Why it is not there, once that is known.
-    pub(super) fn waiting(&self, key: PipelineKey) -> Option<Stall> {
-        self.change(key, |stage| {
-            stage.failed.as_ref().map(|(stall, _)| stall.clone())
-        })
+    /// Forgets all builds but these.
+    pub(super) fn retain(&self, builds: &HashSet<Uuid>) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.retain(|key, _| builds.contains(&key.build));
     }
 
     /// A track found the generation absent: look at once.
@@ -130,7 +150,7 @@ impl Ensurer {
         } = wanted;
         let cursors = match store.cursors(generation).await? {
             Some(cursors) => cursors,
-            None if self.is_created(key) => {
+            None if self.change(key, |stage| stage.created) => {
                 tracing::warn!(%generation, store = %store.kind(), "generation vanished from its store; it is filled again");
                 // Its tracks end before it is created again.
                 self.change(key, |stage| {
@@ -141,12 +161,22 @@ impl Ensurer {
                 });
                 return Ok(());
             }
+            // The copy comes first; whoever holds the lease is at it.
+            None if wanted.copied && !wanted.published => return Ok(()),
+            None if wanted.copied => return Err(not_copied()),
+            // Looked at again right before: it may have been cancelled and removed meanwhile.
+            None if !self.control.may_exist(key.build, key.store).await? => return Ok(()),
             None => {
                 store.create(generation, starts).await?;
+                failpoint!("rebuild::created");
                 tracing::info!(%generation, store = %store.kind(), "generation created");
                 Vec::new()
             }
         };
+        if wanted.levelled && self.change(key, |stage| stage.base.is_none()) {
+            let base = store.base_pages(generation).await?.map(Arc::new);
+            self.change(key, |stage| stage.base = base);
+        }
         let published = self.change(key, |stage| {
             stage.created = true;
             stage.seen = Some(Instant::now());
@@ -200,6 +230,12 @@ impl Ensurer {
         }
         Ok(ends)
     }
+}
+
+fn not_copied() -> Fault {
+    Fault::misconfigured(
+        "its rows began as a copy of another generation, so that the log alone cannot fill it again; rebuild it",
+    )
 }
 
 /// Why a generation could not be created or looked for.

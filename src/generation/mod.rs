@@ -8,18 +8,37 @@
 //! **Architecture invariant:** the reconciler holds no state that matters. Killed at any point, the next step of any
 //! instance continues from the control tables and the stores.
 
+mod build;
 mod catalog;
+mod cleanup;
+mod coordinator;
+mod cutover;
 mod ensure;
+mod estimate;
+mod governor;
+mod jobs;
+mod objections;
+mod pacing;
 mod plan;
+mod planner;
 mod progress;
 mod reconcile;
+mod start;
+mod starts;
+mod survey;
 mod topics;
 mod verify;
 
-pub use catalog::{Catalog, Change, Entry};
-pub use plan::{From, PartitionPlan, Plan, Prepared, RebuildRequest, Relation};
+pub use catalog::{Catalog, Entry};
+pub use coordinator::{Coordinator, Note, Notes, Workshop};
+pub use governor::Limit;
+pub use jobs::{VERIFY, VerifyJob, VerifyOutcome};
+pub use pacing::Pacing;
+pub use plan::{From, PartitionPlan, Plan, PlanError, Prepared, RebuildRequest, Relation};
+pub use planner::Planner;
 pub use progress::{Progress, TrackProgress};
 pub use reconcile::{Reconciler, Settings};
+pub use start::{Requester, Started, Starter};
 pub use topics::ReadTopics;
 pub use verify::{Difference, EXAMPLES, Side, Verification, Verifier};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::store::control::{Base, Promote, TopicRecord};
 
@@ -44,6 +45,36 @@ pub struct RebuildRequest {
     /// Only plan.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The request makes no sense, whatever the state of things: what is wrong with it, and what to write.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Something that has to be asked for a plan is away.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl RebuildRequest {
+    /// Checks the numbers.
+    pub(super) fn check(&self) -> Result<(), PlanError> {
+        let wrong = |what: String| Err(PlanError::BadRequest(what));
+        if self.max_rate == Some(0) {
+            return wrong(
+                "max_rate is 0: give at least 1 record per second, or pause the generation"
+                    .to_owned(),
+            );
+        }
+        match self.max_changed {
+            Some(part) if !(0.0..=1.0).contains(&part) => wrong(format!(
+                "max_changed is {part}: give the part of all rows, from 0 to 1"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How a projection's file relates to what runs.

@@ -2,23 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::catalog::{Catalog, Change, Entry};
+use super::catalog::{Catalog, Entry};
 use super::ensure::{Ensurer, Wanted};
-use super::topics::{self, ReadTopics};
+use super::pacing::Pacing;
+use super::plan::Relation;
+use super::topics::TopicBook;
 use crate::fault::{Fault, Result};
-use crate::pipeline::{Board, Pace, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
-use crate::position::{Position, TopicPartition};
+use crate::pipeline::{Board, PipelineKey, PipelineSpec, Reason, Role, TopicUse};
+use crate::position::TopicPartition;
 use crate::projection::{Definition, Registry, StoreKind};
-use crate::source::{EventSource, TopicInfo};
+use crate::source::EventSource;
 use crate::store::ViewStore;
-use crate::store::control::{Control, Decision, GenerationRecord, State, TopicRecord};
-
-/// How often the broker is asked which topics there are.
-const TOPICS_PERIOD: Duration = Duration::from_secs(5);
+use crate::store::control::{Base, Control, Decision, GenerationRecord, State};
+use crate::telemetry;
 
 /// What a reconciler works with.
 pub struct Settings {
@@ -29,47 +28,49 @@ pub struct Settings {
     /// The stores that this instance is connected to.
     pub stores: BTreeMap<StoreKind, Arc<dyn ViewStore>>,
     /// The definitions that this instance proposes.
-    pub proposed: Vec<Definition>,
+    pub proposed: Arc<[Definition]>,
     /// Rust projections that this binary brings along, in all their versions.
     pub registry: Registry,
     /// Where tracks show what they do.
     pub board: Board,
+    /// How fast builds may go.
+    pub pacing: Pacing,
 }
 
 /// Derives this instance's pipelines from the control tables.
 pub struct Reconciler {
     settings: Settings,
     ensurer: Ensurer,
+    topics: TopicBook,
     definitions: HashMap<Uuid, std::result::Result<Definition, String>>,
-    topics: Vec<TopicInfo>,
-    topics_at: Option<Instant>,
-    recorded: HashMap<(Uuid, Arc<str>), TopicRecord>,
-    log_away: Option<Fault>,
+    /// Proposed definitions that were dropped before.
+    dropped: HashSet<Arc<str>>,
+    /// Builds whose difference from their file was logged.
+    told: HashSet<Uuid>,
 }
 
 impl Reconciler {
     /// A reconciler that has not looked at anything yet.
     pub fn new(settings: Settings) -> Self {
-        let ensurer = Ensurer::new(Arc::clone(&settings.control), Arc::clone(&settings.source));
+        let (control, source) = (&settings.control, &settings.source);
         Self {
+            ensurer: Ensurer::new(Arc::clone(control), Arc::clone(source)),
+            topics: TopicBook::new(Arc::clone(control), Arc::clone(source)),
             settings,
-            ensurer,
             definitions: HashMap::new(),
-            topics: Vec::new(),
-            topics_at: None,
-            recorded: HashMap::new(),
-            log_away: None,
+            dropped: HashSet::new(),
+            told: HashSet::new(),
         }
     }
 
     /// Why the broker could not be asked at the last step, if so. What was known of topics goes on.
     pub fn log_away(&self) -> Option<&Fault> {
-        self.log_away.as_ref()
+        self.topics.away()
     }
 
     /// Looks at the control tables once and answers what they say, with the pipelines that follow.
     pub async fn step(&mut self) -> Result<(Catalog, Vec<PipelineSpec>)> {
-        self.log_away = self.look_for_topics().await.err();
+        self.topics.look().await;
         let records = self.propose().await?;
         let decisions = self.settings.control.decisions().await?;
         self.look_for_absence();
@@ -77,17 +78,16 @@ impl Reconciler {
         let mut pipelines = Vec::new();
         for record in records {
             let definition = self.definition_of(&record);
-            let change = self.change_of(&record);
             let topics = match &definition {
-                Ok(definition) => self.topics_of(&record, definition).await?,
+                Ok(definition) => self.topics.of(record.build, definition).await?,
                 Err(_) => None,
             };
             let known = topics.is_some();
             let topics = topics.unwrap_or_default();
             let entry = Entry {
+                starts: self.topics.starts(record.build, &topics),
                 record,
                 definition,
-                change,
                 topics,
             };
             // Without its start positions a generation must not be created.
@@ -96,6 +96,9 @@ impl Reconciler {
             }
             catalog.entries.push(entry);
         }
+        self.forget(&catalog);
+        self.relate(&mut catalog);
+        self.settings.pacing.follow(&catalog);
         Ok((catalog, pipelines))
     }
 
@@ -105,8 +108,8 @@ impl Reconciler {
         let mut catalog = Catalog::default();
         for record in self.settings.control.generations().await? {
             let definition = self.definition_of(&record);
-            let change = self.change_of(&record);
             let known = self.settings.control.topics(record.build).await?;
+            let starts = known.iter().flat_map(super::topics::starts_of).collect();
             let topics = known.into_iter().map(|known| {
                 let partitions = i32::try_from(known.starts.len()).unwrap_or(i32::MAX);
                 let usage = TopicUse {
@@ -116,33 +119,23 @@ impl Reconciler {
                 };
                 (known.topic, usage)
             });
-            let topics: ReadTopics = topics.collect();
             catalog.entries.push(Entry {
+                topics: topics.collect(),
                 record,
                 definition,
-                change,
-                topics,
+                starts,
             });
         }
+        self.relate(&mut catalog);
         Ok(catalog)
     }
 
-    async fn look_for_topics(&mut self) -> Result<()> {
-        if self
-            .topics_at
-            .is_none_or(|at| at.elapsed() >= TOPICS_PERIOD)
-        {
-            self.topics = self.settings.source.topics().await?;
-            self.topics_at = Some(Instant::now());
-        }
-        Ok(())
-    }
-
     /// Records the first generation of every proposed projection that has none.
-    async fn propose(&self) -> Result<Vec<GenerationRecord>> {
+    async fn propose(&mut self) -> Result<Vec<GenerationRecord>> {
         let control = &self.settings.control;
         let mut records = control.generations().await?;
-        for definition in &self.settings.proposed {
+        self.dropped.clear();
+        for definition in self.settings.proposed.iter() {
             if records
                 .iter()
                 .any(|record| record.projection == definition.name)
@@ -154,6 +147,7 @@ impl Reconciler {
                 .create_first(&definition.name, stores, &definition.text, &definition.hash)
                 .await?;
             let Some(record) = record else {
+                self.dropped.insert(Arc::clone(&definition.name));
                 continue;
             };
             tracing::info!(projection = %definition.name, build = %record.build, "first generation recorded");
@@ -189,102 +183,49 @@ impl Reconciler {
             .clone()
     }
 
-    fn change_of(&self, record: &GenerationRecord) -> Change {
-        match self
-            .settings
-            .proposed
+    /// Drops what is remembered of generations that are gone.
+    fn forget(&mut self, catalog: &Catalog) {
+        let builds: HashSet<Uuid> = catalog
+            .entries
             .iter()
-            .find(|proposed| proposed.name == record.projection)
-        {
-            Some(proposed) if proposed.hash == record.hash => Change::Unchanged,
-            Some(_) => Change::Changed,
-            None => Change::Orphaned,
-        }
-    }
-
-    async fn topics_of(
-        &mut self,
-        record: &GenerationRecord,
-        definition: &Definition,
-    ) -> Result<Option<ReadTopics>> {
-        if self.topics_at.is_none() {
-            return Ok(None);
-        }
-        let mut read = ReadTopics::new();
-        let selected: Vec<TopicInfo> = topics::selected(&*definition.plan, &self.topics)
-            .into_iter()
-            .cloned()
+            .map(|entry| entry.record.build)
             .collect();
-        let mut unasked = false;
-        for topic in selected {
-            let Some(recorded) = self.record_topic(record.build, &topic).await? else {
-                // A topic that appeared and cannot be asked yet must not stop the others.
-                unasked = true;
-                continue;
-            };
-            let refusal = topics::refusal(
-                &*definition.plan,
-                &topic,
-                &recorded,
-                definition.accept_compacted,
-            );
-            let usage = TopicUse {
-                id: recorded.id,
-                partitions: topic.partitions,
-                refusal,
-            };
-            read.insert(Arc::clone(&topic.name), usage);
-        }
-        Ok((!read.is_empty() || !unasked).then_some(read))
+        self.definitions.retain(|build, _| builds.contains(build));
+        self.told.retain(|build| builds.contains(build));
+        self.ensurer.retain(&builds);
     }
 
-    /// What is recorded of a topic for a build; recorded now, with the log's beginning, where nothing is.
-    async fn record_topic(
-        &mut self,
-        build: Uuid,
-        topic: &TopicInfo,
-    ) -> Result<Option<TopicRecord>> {
-        let name = (build, Arc::clone(&topic.name));
-        if let Some(recorded) = self.recorded.get(&name) {
-            return Ok(Some(recorded.clone()));
-        }
-        let known = self.settings.control.topics(build).await?;
-        let recorded = match known
-            .into_iter()
-            .find(|recorded| recorded.topic == topic.name)
-        {
-            Some(recorded) => recorded,
-            None => {
-                let starts = match self.beginnings(topic).await {
-                    Ok(starts) => starts,
-                    Err(fault) => {
-                        self.log_away = Some(fault);
-                        return Ok(None);
+    /// How every projection's file relates to what runs.
+    fn relate(&mut self, catalog: &mut Catalog) {
+        let mut relations: BTreeMap<Arc<str>, Relation> = BTreeMap::new();
+        for proposed in self.settings.proposed.iter() {
+            let relation = match catalog.foremost(&proposed.name) {
+                None if self.dropped.contains(&proposed.name) => Relation::Dropped,
+                None => Relation::New,
+                Some(entry) if entry.record.hash == proposed.hash => Relation::Unchanged,
+                Some(entry) => {
+                    if self.told.insert(entry.record.build) {
+                        tracing::warn!(
+                            projection = %proposed.name, generation = entry.record.number,
+                            "definition has changed; the generation goes on with its own, rebuild to apply the file"
+                        );
                     }
-                };
-                let proposed = TopicRecord {
-                    topic: Arc::clone(&topic.name),
-                    id: topic.id.clone(),
-                    starts,
-                };
-                self.settings.control.add_topic(build, &proposed).await?
-            }
-        };
-        self.recorded.insert(name, recorded.clone());
-        Ok(Some(recorded))
-    }
-
-    async fn beginnings(&self, topic: &TopicInfo) -> Result<Vec<(i32, Position)>> {
-        let mut starts = Vec::new();
-        for partition in 0..topic.partitions {
-            let bounds = self
-                .settings
-                .source
-                .bounds(&TopicPartition::new(Arc::clone(&topic.name), partition))
-                .await?;
-            starts.push((partition, bounds.low));
+                    Relation::Changed
+                }
+            };
+            relations.insert(Arc::clone(&proposed.name), relation);
         }
-        Ok(starts)
+        for (name, relation) in &relations {
+            let changed = &telemetry::metrics().definition_changed;
+            let changed = changed.with_label_values(&[&**name]);
+            changed.set((*relation == Relation::Changed).into());
+        }
+        for entry in &catalog.entries {
+            relations
+                .entry(Arc::clone(&entry.record.projection))
+                .or_insert(Relation::Orphaned);
+        }
+        catalog.relations = relations;
     }
 
     fn pipeline(
@@ -303,18 +244,21 @@ impl Reconciler {
             State::Standby => Role::Standby,
             State::Retired | State::Failed | State::Cancelled => return None,
         };
+        let record = &entry.record;
         let key = PipelineKey {
             build: generation.build,
             store: kind,
         };
-        let created = self.ensurer.is_created(key);
+        let stage = self.ensurer.stage(key);
         self.ensurer.advance(Wanted {
             generation: generation.clone(),
             store: Arc::clone(&store),
-            starts: self.starts(entry),
-            published: entry.record.published.contains(&kind),
-            intent: entry.record.intent,
+            starts: entry.starts.clone(),
+            published: record.published.contains(&kind),
+            intent: record.intent,
             live: state == State::Live,
+            copied: record.options.base == Base::Live,
+            levelled: record.options.base == Base::Live && !record.options.explicit_starts,
         });
         Some(PipelineSpec {
             key,
@@ -324,10 +268,10 @@ impl Reconciler {
             role,
             skips: Arc::new(skips(entry, decisions)),
             topics: entry.topics.clone(),
-            created,
-            waiting: self.ensurer.waiting(key),
-            pace: Pace::default(),
-            base: None,
+            created: stage.created,
+            waiting: stage.waiting,
+            pace: self.settings.pacing.of(record),
+            base: stage.base,
         })
     }
 
@@ -342,25 +286,10 @@ impl Reconciler {
             }
         }
     }
-
-    fn starts(&self, entry: &Entry) -> Vec<(TopicPartition, Position)> {
-        let mut starts = Vec::new();
-        for topic in entry.topics.keys() {
-            let Some(recorded) = self.recorded.get(&(entry.record.build, Arc::clone(topic))) else {
-                continue;
-            };
-            starts.extend(
-                recorded.starts.iter().map(|(partition, at)| {
-                    (TopicPartition::new(Arc::clone(topic), *partition), *at)
-                }),
-            );
-        }
-        starts
-    }
 }
 
 /// The records that a generation steps over by decision: those of the topics it knows, by identity.
-fn skips(entry: &Entry, decisions: &[Decision]) -> HashSet<(TopicPartition, i64)> {
+pub(super) fn skips(entry: &Entry, decisions: &[Decision]) -> HashSet<(TopicPartition, i64)> {
     decisions
         .iter()
         .filter(|decision| decision.projection == entry.record.projection)

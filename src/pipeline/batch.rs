@@ -375,7 +375,7 @@ pub(super) fn fold_onto(
 }
 
 /// Runs a handler; a panic in it is a bug of that handler, not the end of the process.
-fn guarded<T>(handler: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(handler: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()

@@ -31,6 +31,8 @@ pub struct TrackStatus {
     pub bounds: Option<Bounds>,
     /// Offsets per second, over about the last five seconds.
     pub rate: f64,
+    /// Offsets per second by which the end of the log grows.
+    pub growth: f64,
     /// When the oldest record that is not applied was written, milliseconds since the epoch.
     pub oldest_unapplied_ms: Option<i64>,
     /// Why it stands still, if it does.
@@ -119,6 +121,7 @@ impl Board {
             position: None,
             bounds,
             rate: 0.0,
+            growth: 0.0,
             oldest_unapplied_ms: None,
             stall: None,
             applied_ms: None,

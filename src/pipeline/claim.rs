@@ -37,11 +37,13 @@ impl Claimant {
             .prove(partition, cursor.position)
             .await
             .map_err(kafka_away)?;
+        failpoint!("claim::proven");
         let claimed = spec
             .store
             .claim(&spec.generation, &cursor, claim)
             .await
             .map_err(|fault| store_away(spec, fault))?;
+        failpoint!("claim::taken");
         let position = match claimed {
             Claimed::Ours(position) => position,
             Claimed::Lost => return Err(End::Fenced),

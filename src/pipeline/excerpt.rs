@@ -1,24 +1,50 @@
 //! Excerpts: parts of the log, read and decoded outside of the rings, for verification and plans.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::decoding::Envelopes;
+use super::decoding::{Decoding, Envelopes};
 use crate::event::Chunk;
 use crate::fault::{Fault, Result};
-use crate::position::{Range, TopicPartition};
+use crate::position::{Position, Range, TopicPartition};
 use crate::projection::Projection;
-use crate::source::EventSource;
+use crate::source::{Bounds, EventSource, PartitionStream, ReadFault, Reader, ReaderRole};
+
+/// How much is read at once, in bytes.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How long the log may give nothing of a range that was there already.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads parts of the log. Uses a client of its own, which is opened when it is first needed.
 pub struct Excerpts {
     source: Arc<dyn EventSource>,
     envelopes: Arc<dyn Envelopes>,
+    /// The client of the last read. Reads at the same time open further ones, which end with them: a client
+    /// reads a partition for one of them only.
+    idle: Mutex<Option<Client>>,
+}
+
+struct Client {
+    reader: Arc<dyn Reader>,
+    decoding: Decoding,
 }
 
 impl Excerpts {
     /// Reads nothing yet.
     pub fn new(source: Arc<dyn EventSource>, envelopes: Arc<dyn Envelopes>) -> Self {
-        Self { source, envelopes }
+        Self {
+            source,
+            envelopes,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The readable bounds of a partition now.
+    ///
+    /// # Errors
+    /// `Transient` when the broker does not answer.
+    pub async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds> {
+        self.source.bounds(partition).await
     }
 
     /// Reads the records of `range` in order, decoded for these projections (which may ask for the paths
@@ -35,7 +61,73 @@ impl Excerpts {
         plans: &[Arc<dyn Projection>],
         each: &mut (dyn FnMut(&Chunk) -> Result<()> + Send),
     ) -> Result<()> {
-        let _ = (&self.source, &self.envelopes, partition, range, plans, each);
-        Err(Fault::bug("not built yet"))
+        if range.to <= range.from {
+            return Ok(());
+        }
+        self.reaches_back(partition, range.from).await?;
+        let client = self.client().await?;
+        client.decoding.need(&partition.topic, plans.iter());
+        let stream = client.reader.open(partition, range.from).await?;
+        // A client that failed is not kept.
+        self.pump(&client.decoding, stream, (partition, range), each)
+            .await?;
+        *self.idle() = Some(client);
+        Ok(())
+    }
+
+    async fn pump(
+        &self,
+        decoding: &Decoding,
+        mut stream: Box<dyn PartitionStream>,
+        (partition, range): (&TopicPartition, Range),
+        each: &mut (dyn FnMut(&Chunk) -> Result<()> + Send),
+    ) -> Result<()> {
+        loop {
+            let read = tokio::time::timeout(PATIENCE, stream.next(CHUNK_BYTES)).await;
+            let raw = match read {
+                Ok(Ok(raw)) => raw,
+                Ok(Err(ReadFault::Fault(fault))) => return Err(fault),
+                Ok(Err(ReadFault::OutOfRange(at))) => {
+                    self.reaches_back(partition, at).await?;
+                    let what = format!("{partition}: offset {at} is not in the log");
+                    return Err(Fault::transient(what));
+                }
+                Err(_) => {
+                    let seconds = PATIENCE.as_secs();
+                    let what = format!("{partition}: the log gave nothing for {seconds} s");
+                    return Err(Fault::transient(what));
+                }
+            };
+            let chunk = decoding.decode(raw).await.map_err(|(_, fault)| fault)?;
+            each(&chunk)?;
+            if chunk.range().to >= range.to {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn reaches_back(&self, partition: &TopicPartition, from: Position) -> Result<()> {
+        let low = self.bounds(partition).await?.low;
+        if low <= from {
+            return Ok(());
+        }
+        Err(Fault::misconfigured(format!(
+            "retention lost: the log of {partition} begins at {low}, and the records from {from} on are needed"
+        )))
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn client(&self) -> Result<Client> {
+        let idle = self.idle().take();
+        if let Some(client) = idle {
+            return Ok(client);
+        }
+        Ok(Client {
+            reader: self.source.reader(ReaderRole::Excerpt, 1).await?,
+            decoding: Decoding::new(Arc::clone(&self.envelopes)),
+        })
     }
 }

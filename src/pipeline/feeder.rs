@@ -364,6 +364,7 @@ impl Feeder {
             return;
         };
         let held = self.around.decode(raw, reservation).await;
+        failpoint!("feeder::decoded");
         if self.ring.push(held).is_err() {
             let fault = Fault::bug("head reader skipped offsets");
             self.reader_failed(ReadFault::Fault(fault), None);
@@ -400,6 +401,7 @@ impl Feeder {
         }
         let reservation = self.around.reserve(self.shares.chunk).await;
         let held = self.around.decode(raw, reservation).await;
+        failpoint!("feeder::decoded");
         let outside = |fed: &Fed| self.head.is_none() || !self.ring.contains(fed.position);
         let role = self.passes[index].role();
         for fed in self.tracks.values_mut() {

@@ -231,6 +231,7 @@ impl Lane {
             if self.open.is_empty() {
                 self.opened = Instant::now();
             }
+            failpoint!("lane::folding");
             let Left { rest, culprit } = self.open.take(segment, &self.rules, &room);
             match (rest, culprit) {
                 (_, Some(culprit)) if self.is_rejected(&culprit.record) => {
@@ -329,6 +330,7 @@ impl Lane {
             Arc::clone(&self.rules),
             self.open.finish(),
         ));
+        failpoint!("lane::cut");
         let answer = tokio::spawn(commit::write(Arc::clone(&commit)));
         self.inflight = Some(InFlight { commit, answer });
     }

@@ -35,6 +35,7 @@ mod spec;
 mod stall;
 mod surroundings;
 
+pub(crate) use batch::guarded;
 pub use board::{Board, TrackName, TrackStatus};
 pub use budget::Budget;
 pub use decoding::Envelopes;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as JsonValue};
 
-use super::{
-    Definition, Fold, Handled, Ops, Projection, Row, RowDelta, RowKey, Rows, Schema, Value, apply,
-};
-use crate::event::{Chunk, Event, Json, PathSet};
-use crate::fault::{Fault, Result};
+use super::{Definition, Handled, HeldRows, Row, RowKey, Schema, Value};
+use crate::event::{Chunk, Json, PathSet};
+use crate::fault::Fault;
 use crate::position::RecordName;
 
 /// What events come to.
@@ -31,14 +29,6 @@ pub struct Trial {
     pub elsewhere: u64,
 }
 
-type Held = BTreeMap<RowKey, Row>;
-
-impl Rows for Held {
-    fn get(&self, key: &RowKey) -> Option<&Row> {
-        Self::get(self, key)
-    }
-}
-
 /// Folds the events of `chunks`, in order, onto no rows. An event that fails changes nothing and is listed.
 pub fn trial(definition: &Definition, chunks: &[Chunk]) -> Trial {
     let plan = &definition.plan;
@@ -51,7 +41,7 @@ pub fn trial(definition: &Definition, chunks: &[Chunk]) -> Trial {
         filtered: 0,
         elsewhere: 0,
     };
-    let mut rows = Held::new();
+    let mut held = HeldRows::new(plan.clone(), []);
     let paths = Arc::new(PathSet::new(plan.paths().iter().cloned()));
     for chunk in chunks {
         let topic = &chunk.partition().topic;
@@ -65,7 +55,7 @@ pub fn trial(definition: &Definition, chunks: &[Chunk]) -> Trial {
         };
         for index in 0..decoded.len() {
             let event = decoded.event(index, &map);
-            match step(plan.as_ref(), &event, &mut rows) {
+            match held.step(&event) {
                 Ok(Handled::Applied) => trial.applied += 1,
                 Ok(Handled::Filtered) => trial.filtered += 1,
                 Ok(Handled::Unmatched) => {
@@ -76,32 +66,9 @@ pub fn trial(definition: &Definition, chunks: &[Chunk]) -> Trial {
             }
         }
     }
-    trial.rows = rows.into_iter().collect();
+    trial.rows = held.into_rows().collect();
+    trial.rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     trial
-}
-
-/// Applies one event wholly or not at all.
-fn step(plan: &dyn Projection, event: &Event<'_>, rows: &mut Held) -> Result<Handled> {
-    if let Some(fault) = event.fault() {
-        return Err(fault);
-    }
-    let mut ops = Ops::new();
-    let handled = plan.handle(event, rows, &mut ops)?;
-    let mut fold = Fold::new(plan.schema().clone());
-    fold.absorb(&mut ops)?;
-    let mut after = Vec::new();
-    for delta in fold.finish() {
-        let (RowDelta::Upsert(key, _) | RowDelta::Delete(key)) = &delta;
-        let before = rows.get(key).cloned();
-        after.push((key.clone(), apply(plan.schema(), before, &delta)?));
-    }
-    for (key, row) in after {
-        match row {
-            Some(row) => rows.insert(key, row),
-            None => rows.remove(&key),
-        };
-    }
-    Ok(handled)
 }
 
 /// A row as CONTRACT §6 writes it: column → value, in column order.

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::facts::{Away, Facts};
 use super::parts::Connections;
-use super::report::{self, Tracks};
+use super::report::{self, Reporter, Tracks};
 use crate::api::status::StatusReport;
 use crate::api::{Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
 use crate::fault::{Fault, FaultKind};
-use crate::generation::{Catalog, Entry};
-use crate::pipeline::Board;
+use crate::generation::{Catalog, Entry, Starter};
 use crate::position::RecordName;
-use crate::projection::{RowKey, Schema, StoreKind};
+use crate::projection::{Definition, RowKey, Schema, StoreKind};
 use crate::store::control::Decision;
 use crate::store::{Cursor, Generation, PointRead};
 
@@ -23,42 +24,43 @@ use crate::store::{Cursor, Generation, PointRead};
 pub(super) struct ServiceBackend {
     pub(super) connections: Connections,
     pub(super) facts: Arc<Facts>,
-    pub(super) board: Board,
+    pub(super) reporter: Reporter,
+    pub(super) operator: Operator,
+}
+
+/// How long a read waits for this instance to learn of the generation that answers.
+const MEETING: Duration = Duration::from_secs(3);
+
+/// What carries out what operators ask for.
+pub(super) struct Operator {
+    pub(super) starter: Starter,
+    /// The definitions of this instance's files.
+    pub(super) proposed: Arc<[Definition]>,
 }
 
 impl ServiceBackend {
-    pub(super) fn new(connections: Connections, facts: Arc<Facts>, board: Board) -> Self {
-        Self {
-            connections,
-            facts,
-            board,
-        }
+    /// The generations of a view as its stores need to know them.
+    fn generations(&self, view: &str) -> Vec<Generation> {
+        let catalog = self.facts.catalog();
+        catalog.of(view).filter_map(Entry::generation).collect()
     }
 
+    /// The generation that readers of `view` see in `store`, or in its first store.
     fn live<'c>(
         &self,
         catalog: &'c Catalog,
         view: &str,
         store: Option<StoreKind>,
     ) -> Result<(&'c Entry, StoreKind), Problem> {
-        let entry = catalog
-            .entries
-            .iter()
-            .filter(|entry| &*entry.record.projection == view)
-            .find(|entry| {
-                entry
-                    .record
-                    .stores
-                    .iter()
-                    .any(|(_, state)| *state == crate::store::control::State::Live)
-            })
-            .ok_or_else(|| Problem::unknown_view(view))?;
-        let first = entry.record.stores.first().map(|(kind, _)| *kind);
-        let store = store.or(first).ok_or_else(|| Problem::unknown_view(view))?;
-        if entry.state(store).is_none() {
-            return Err(Problem::unknown_store(view, store.as_str()));
+        let unknown = || Problem::unknown_view(view);
+        let foremost = catalog.foremost(view).ok_or_else(unknown)?;
+        let first = foremost.record.stores.first().map(|(kind, _)| *kind);
+        let kind = store.or(first).ok_or_else(unknown)?;
+        match catalog.live(view, kind) {
+            Some(entry) => Ok((entry, kind)),
+            None if store.is_some() => Err(Problem::unknown_store(view, kind.as_str())),
+            None => Err(unknown()),
         }
-        Ok((entry, store))
     }
 }
 
@@ -66,12 +68,8 @@ impl ServiceBackend {
 impl Backend for ServiceBackend {
     async fn status(&self) -> StatusReport {
         let catalog = self.facts.catalog();
-        let tracks = Tracks::gather(&self.connections, &self.facts, &self.board).await;
-        let names: BTreeSet<&str> = catalog
-            .entries
-            .iter()
-            .map(|entry| &*entry.record.projection)
-            .collect();
+        let tracks = Tracks::gather(&self.connections, &self.facts, &self.reporter).await;
+        let names: BTreeSet<&str> = catalog.relations.keys().map(|name| &**name).collect();
         let projections = join_all(
             names
                 .into_iter()
@@ -94,9 +92,9 @@ impl Backend for ServiceBackend {
 
     async fn views(&self) -> Result<Vec<ViewInfo>, Problem> {
         let catalog = self.facts.catalog();
-        let mut views: Vec<ViewInfo> = catalog.entries.iter().filter_map(view_info).collect();
-        views.dedup_by(|later, earlier| later.name == earlier.name);
-        Ok(views)
+        let projections = catalog.relations.keys();
+        let live = projections.filter_map(|name| catalog.foremost(name));
+        Ok(live.filter_map(view_info).collect())
     }
 
     async fn point_read(
@@ -112,24 +110,36 @@ impl Backend for ServiceBackend {
             Err(detail) => return Err(Problem::unavailable(format!("view {view}: {detail}"))),
         };
         let key = RowKey::parse(&schema, key).map_err(|reason| Problem::wrong_key(view, reason))?;
-        let generations: Vec<Generation> = catalog.of(view).filter_map(Entry::generation).collect();
-        let by_number = move |number: u32| {
-            generations
-                .iter()
-                .find(|generation| generation.number == number)
-                .cloned()
-        };
         let Some(store) = self.connections.stores.get(&kind) else {
             return Err(Problem::unknown_store(view, kind.as_str()));
         };
-        let read = store
-            .point_read(view, &key, &by_number)
-            .await
-            .map_err(|fault| store_problem(view, kind, &fault))?;
-        let read = read.ok_or_else(|| {
-            Problem::unavailable(format!("view {view} is not published in {kind} yet"))
-        })?;
-        Ok(point_answer(kind, &schema, read))
+        let begun = Instant::now();
+        loop {
+            let generations = self.generations(view);
+            let unmet = AtomicBool::new(false);
+            let by_number = |number: u32| {
+                let mut generations = generations.iter();
+                let found = generations.find(|generation| generation.number == number);
+                unmet.fetch_or(found.is_none(), Ordering::Relaxed);
+                found.cloned()
+            };
+            match store.point_read(view, &key, &by_number).await {
+                Ok(Some(read)) => {
+                    let answered = by_number(read.generation);
+                    let schema = answered.map_or(schema, |generation| generation.schema);
+                    return Ok(point_answer(kind, &schema, read));
+                }
+                Ok(None) => {
+                    let detail = format!("view {view} is not published in {kind} yet");
+                    return Err(Problem::unavailable(detail));
+                }
+                // Readers were moved to a generation that this instance has not met: it will in a moment.
+                Err(_) if unmet.load(Ordering::Relaxed) && begun.elapsed() < MEETING => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(fault) => return Err(store_problem(view, kind, &fault)),
+            }
+        }
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {

@@ -16,14 +16,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::backend::ServiceBackend;
+use self::backend::{Operator, ServiceBackend};
 use self::facts::Facts;
 use self::parts::Connections;
+use self::report::{Reporter, Tracks};
 use crate::api::{self, Backend, Operations, Server};
 use crate::config::{Config, Role};
 use crate::fault::Fault;
-use crate::generation::{Reconciler, Settings};
-use crate::pipeline::{Board, Budget, Engine, Limits, Parts};
+use crate::generation::{
+    Coordinator, Notes, Pacing, Planner, Reconciler, Settings, Starter, Workshop,
+};
+use crate::pipeline::{Board, Budget, Engine, Excerpts, Limits, Parts};
 use crate::projection::{Definition, Registry};
 use crate::telemetry;
 
@@ -52,22 +55,27 @@ pub async fn run(
         .copied()
         .collect();
     let facts = Arc::new(Facts::new(parts::instance_name(), expected));
-    let board = Board::new();
-    let backend = Arc::new(ServiceBackend::new(
-        connections.clone(),
-        Arc::clone(&facts),
-        board.clone(),
-    ));
+    let parts = assemble(&config, &connections, proposed.into(), &facts);
+    let backend = Arc::new(ServiceBackend {
+        connections: connections.clone(),
+        facts: Arc::clone(&facts),
+        reporter: parts.reporter.clone(),
+        operator: Operator {
+            starter: parts.workshop.starter.clone(),
+            proposed: Arc::clone(&parts.workshop.proposed),
+        },
+    });
     let servers = serve(&config, role, &backend, &shutdown).await?;
+    let proposed = Arc::clone(&parts.workshop.proposed);
     tracing::info!(instance = %facts.instance(), projections = proposed.len(), "viewfold starts");
-
     let reconciler = Reconciler::new(Settings {
         control: Arc::clone(&connections.control),
         source: Arc::clone(&connections.source),
         stores: connections.stores.clone(),
         proposed,
         registry,
-        board: board.clone(),
+        board: parts.reporter.board.clone(),
+        pacing: parts.reporter.pacing.clone(),
     });
     match role {
         Role::All | Role::Worker => {
@@ -76,7 +84,8 @@ pub async fn run(
                     config: &config,
                     connections: &connections,
                     facts: &facts,
-                    board,
+                    reporter: parts.reporter,
+                    coordinator: Coordinator::new(parts.workshop),
                 },
                 reconciler,
                 &shutdown,
@@ -89,6 +98,57 @@ pub async fn run(
         let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     }
     Ok(())
+}
+
+/// What is built from the configuration before anything runs.
+struct Assembled {
+    reporter: Reporter,
+    workshop: Workshop,
+}
+
+fn assemble(
+    config: &Config,
+    connections: &Connections,
+    proposed: Arc<[Definition]>,
+    facts: &Facts,
+) -> Assembled {
+    let board = Board::new();
+    let lag_target = config.rebuild.live_lag_target;
+    let notes = Notes::default();
+    let hashes = proposed
+        .iter()
+        .map(|definition| (definition.name.to_string(), definition.hash.to_string()));
+    let reporter = Reporter {
+        pacing: Pacing::new(board.clone(), lag_target, config.rebuild.max_rate),
+        board,
+        notes: notes.clone(),
+        proposed: hashes.collect(),
+    };
+    let (control, source) = (
+        Arc::clone(&connections.control),
+        Arc::clone(&connections.source),
+    );
+    let planner = Arc::new(Planner {
+        control: Arc::clone(&control),
+        source: Arc::clone(&source),
+        stores: connections.stores.clone(),
+        pacing: reporter.pacing.clone(),
+    });
+    let stores = connections.stores.clone();
+    let starter = Starter::new(Arc::clone(&control), stores, planner, Arc::clone(&proposed));
+    let excerpts = Excerpts::new(Arc::clone(&source), Arc::clone(&connections.envelopes));
+    let workshop = Workshop {
+        control,
+        source,
+        stores: connections.stores.clone(),
+        excerpts: Arc::new(excerpts),
+        starter,
+        proposed,
+        instance: facts.instance().into(),
+        retain: config.rebuild.retain,
+        notes,
+    };
+    Assembled { reporter, workshop }
 }
 
 /// The definitions that this instance proposes: its files and, of every Rust projection, the
@@ -153,7 +213,8 @@ struct Worker<'w> {
     config: &'w Config,
     connections: &'w Connections,
     facts: &'w Facts,
-    board: Board,
+    reporter: Reporter,
+    coordinator: Coordinator,
 }
 
 /// The worker's loop: prepare, then reconcile and report once a second, then drain.
@@ -162,22 +223,27 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
         config,
         connections,
         facts,
-        board,
+        reporter,
+        mut coordinator,
     } = worker;
     telemetry::loop_started("service", LOOP_BOUND);
+    let pacing = tokio::spawn(reporter.pacing.clone().run());
     let mut engine: Option<Engine> = None;
     let mut all_created = false;
     while !shutdown.is_cancelled() {
         telemetry::heartbeat("service");
         let step = async {
-            prepare(config, connections, facts, &board, &mut engine).await?;
+            prepare(config, connections, facts, &reporter.board, &mut engine).await?;
             let (catalog, pipelines) = reconciler.step().await?;
             facts.set_catalog(catalog);
             all_created = pipelines.iter().all(|pipeline| pipeline.created);
             if let Some(engine) = &engine {
                 engine.set_pipelines(pipelines);
             }
-            Ok::<(), Fault>(())
+            let proposals = Tracks::gather(connections, facts, &reporter)
+                .await
+                .proposals;
+            coordinator.step(&facts.catalog(), &proposals).await
         };
         let outcome = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -194,7 +260,7 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
         let look_around = async {
             let stores = connections.ping(&facts.used_stores()).await;
             facts.set_sources(connections.source.health(), reconciler.log_away(), stores);
-            report::write(connections, facts, &board).await;
+            report::write(connections, facts, &reporter).await;
             tokio::time::sleep(if all_created { PERIOD } else { SOON }).await;
         };
         tokio::select! {
@@ -202,6 +268,8 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
             () = look_around => {}
         }
     }
+    pacing.abort();
+    drop(coordinator);
     let grace = config.pipeline.shutdown_grace;
     tracing::info!(?grace, "draining");
     if let Some(engine) = engine {

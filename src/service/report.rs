@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::parts::Connections;
 use crate::api::status::{PartitionStatus, Stall};
+use crate::generation::{Note, Notes, Pacing};
 use crate::pipeline::{Board, PipelineKey, TrackStatus};
 use crate::position::TopicPartition;
 use crate::projection::StoreKind;
@@ -22,6 +23,40 @@ pub(super) struct Report {
     pub(super) tracks: Vec<ReportedTrack>,
     /// Event types without handler, per build.
     pub(super) unmatched: BTreeMap<Uuid, BTreeMap<String, u64>>,
+    /// The hash of the definition that it proposes, per projection.
+    #[serde(default)]
+    pub(super) proposed: BTreeMap<String, String>,
+    /// How fast it lets a build catch up, per build.
+    #[serde(default)]
+    pub(super) limits: BTreeMap<Uuid, ReportedLimit>,
+    /// What it does about generations as their coordinator, per build.
+    #[serde(default)]
+    pub(super) notes: BTreeMap<Uuid, ReportedNote>,
+}
+
+/// How fast an instance lets a build catch up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ReportedLimit {
+    /// Records per second; none is unlimited.
+    pub(super) rate: Option<f64>,
+    /// Why not more.
+    pub(super) reason: String,
+}
+
+/// What a coordinator does about a generation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ReportedNote {
+    pub(super) phase: String,
+    pub(super) trouble: Option<String>,
+}
+
+/// What an instance says about itself comes from here.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    pub(super) board: Board,
+    pub(super) pacing: Pacing,
+    pub(super) notes: Notes,
+    pub(super) proposed: BTreeMap<String, String>,
 }
 
 /// One track of one instance.
@@ -29,13 +64,16 @@ pub(super) struct Report {
 pub(super) struct ReportedTrack {
     pub(super) build: Uuid,
     pub(super) store: StoreKind,
+    /// Offsets per second by which the log grows.
+    #[serde(default)]
+    pub(super) growth: f64,
     #[serde(flatten)]
     pub(super) partition: PartitionStatus,
 }
 
 /// Writes this instance's report. A database that is away is named elsewhere.
-pub(super) async fn write(connections: &Connections, facts: &Facts, board: &Board) {
-    let report = local(facts.instance(), board);
+pub(super) async fn write(connections: &Connections, facts: &Facts, reporter: &Reporter) {
+    let report = local(facts.instance(), reporter);
     match serde_json::to_value(&report) {
         Ok(report) => {
             if let Err(fault) = connections.control.report(facts.instance(), &report).await {
@@ -47,11 +85,26 @@ pub(super) async fn write(connections: &Connections, facts: &Facts, board: &Boar
 }
 
 /// What this instance has to say.
-pub(super) fn local(instance: &str, board: &Board) -> Report {
+pub(super) fn local(instance: &str, reporter: &Reporter) -> Report {
+    let board = &reporter.board;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_millis() as i64);
-    let mut report = Report::default();
+    let limits = reporter.pacing.limits().into_iter().map(|(build, limit)| {
+        let reason = limit.reason.to_owned();
+        let rate = limit.rate;
+        (build, ReportedLimit { rate, reason })
+    });
+    let notes = reporter.notes.all().into_iter().map(|(build, note)| {
+        let Note { phase, trouble } = note;
+        (build, ReportedNote { phase, trouble })
+    });
+    let mut report = Report {
+        proposed: reporter.proposed.clone(),
+        limits: limits.collect(),
+        notes: notes.collect(),
+        ..Report::default()
+    };
     for ((key, partition), status) in board.tracks() {
         let unmatched = report
             .unmatched
@@ -63,6 +116,7 @@ pub(super) fn local(instance: &str, board: &Board) -> Report {
         report.tracks.push(ReportedTrack {
             build: key.build,
             store: key.store,
+            growth: status.growth,
             partition: partition_status(instance, &partition, &status, now),
         });
     }
@@ -105,17 +159,23 @@ pub(super) fn when(at: SystemTime) -> String {
 
 /// The tracks of the whole deployment by pipeline and partition: this instance's as it knows
 /// them now, the others' as they last reported.
+#[derive(Default)]
 pub(super) struct Tracks {
-    by_name: HashMap<(PipelineKey, TopicPartition), PartitionStatus>,
+    by_name: HashMap<(PipelineKey, TopicPartition), ReportedTrack>,
     pub(super) unmatched: BTreeMap<Uuid, BTreeMap<String, u64>>,
+    limits: BTreeMap<Uuid, Vec<ReportedLimit>>,
+    notes: BTreeMap<Uuid, ReportedNote>,
+    /// What every instance proposes.
+    pub(super) proposals: Vec<BTreeMap<String, String>>,
 }
 
 impl Tracks {
-    pub(super) async fn gather(connections: &Connections, facts: &Facts, board: &Board) -> Self {
-        let mut tracks = Self {
-            by_name: HashMap::new(),
-            unmatched: BTreeMap::new(),
-        };
+    pub(super) async fn gather(
+        connections: &Connections,
+        facts: &Facts,
+        reporter: &Reporter,
+    ) -> Self {
+        let mut tracks = Self::default();
         let others = connections
             .control
             .reports(FRESH_SECONDS)
@@ -129,7 +189,7 @@ impl Tracks {
                 tracks.add(report);
             }
         }
-        tracks.add(local(facts.instance(), board));
+        tracks.add(local(facts.instance(), reporter));
         tracks
     }
 
@@ -143,12 +203,12 @@ impl Tracks {
                 TopicPartition::new(track.partition.topic.as_str(), track.partition.partition);
             let name = (key, partition);
             // Around a hand-over two instances may report a track: the one that knows its position counts.
-            let better = |now: &PartitionStatus| {
-                now.position.is_none()
+            let better = |now: &ReportedTrack| {
+                now.partition.position.is_none()
                     || (track.partition.position.is_some() && track.partition.stalled.is_none())
             };
             if self.by_name.get(&name).is_none_or(better) {
-                self.by_name.insert(name, track.partition);
+                self.by_name.insert(name, track);
             }
         }
         for (build, types) in report.unmatched {
@@ -157,6 +217,11 @@ impl Tracks {
                 *sum.entry(name).or_default() += count;
             }
         }
+        for (build, limit) in report.limits {
+            self.limits.entry(build).or_default().push(limit);
+        }
+        self.notes.extend(report.notes);
+        self.proposals.push(report.proposed);
     }
 
     pub(super) fn get(
@@ -164,6 +229,32 @@ impl Tracks {
         key: PipelineKey,
         partition: &TopicPartition,
     ) -> Option<&PartitionStatus> {
-        self.by_name.get(&(key, partition.clone()))
+        let name = (key, partition.clone());
+        self.by_name.get(&name).map(|track| &track.partition)
+    }
+
+    /// How fast the log of a partition grows, in offsets per second.
+    pub(super) fn growth(&self, key: PipelineKey, partition: &TopicPartition) -> f64 {
+        let name = (key, partition.clone());
+        self.by_name.get(&name).map_or(0.0, |track| track.growth)
+    }
+
+    /// What all instances together allow a build, and why not more: the reason of the one that allows least.
+    pub(super) fn limit(&self, build: Uuid) -> ReportedLimit {
+        let limits = self.limits.get(&build).map_or(&[][..], Vec::as_slice);
+        let rates = limits.iter().map(|limit| limit.rate);
+        let least = limits.iter().min_by(|a, b| {
+            let rate = |limit: &ReportedLimit| limit.rate.unwrap_or(f64::INFINITY);
+            rate(a).total_cmp(&rate(b))
+        });
+        ReportedLimit {
+            rate: rates.sum(),
+            reason: least.map_or("none".to_owned(), |least| least.reason.clone()),
+        }
+    }
+
+    /// What its coordinator does about a build.
+    pub(super) fn note(&self, build: Uuid) -> Option<&ReportedNote> {
+        self.notes.get(&build)
     }
 }

@@ -8,14 +8,16 @@ use futures_util::future::join_all;
 
 use super::backend::ServiceBackend;
 use super::report::{self, Tracks};
+use crate::api::BuildStatus;
 use crate::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, Stall, StoreStatus,
     UnmatchedType,
 };
-use crate::generation::{Catalog, Change, Entry};
+use crate::generation::{Catalog, Entry, Progress, Relation, TrackProgress};
 use crate::pipeline::{PipelineKey, Reason};
 use crate::position::TopicPartition;
 use crate::projection::StoreKind;
+use crate::store::control::{GenerationRecord, State};
 
 /// How long Kafka is away before that counts as a stall: topics are asked for every five seconds.
 const KAFKA_PATIENCE: Duration = Duration::from_secs(7);
@@ -28,14 +30,15 @@ impl ServiceBackend {
         tracks: &Tracks,
     ) -> ProjectionStatus {
         let mut generations = Vec::new();
-        let mut definition = DefinitionState::Unchanged;
         let mut unmatched: std::collections::BTreeMap<String, u64> = Default::default();
-        for entry in catalog.of(name) {
-            definition = match entry.change {
-                Change::Unchanged => DefinitionState::Unchanged,
-                Change::Changed => DefinitionState::Changed,
-                Change::Orphaned => DefinitionState::Orphaned,
-            };
+        let definition = match catalog.relations.get(name) {
+            Some(Relation::Unchanged) | None => DefinitionState::Unchanged,
+            Some(Relation::New) => DefinitionState::New,
+            Some(Relation::Changed) => DefinitionState::Changed,
+            Some(Relation::Orphaned) => DefinitionState::Orphaned,
+            Some(Relation::Dropped) => DefinitionState::Dropped,
+        };
+        for entry in catalog.of(name).filter(|entry| entry.runs()) {
             for (event_type, count) in tracks
                 .unmatched
                 .get(&entry.record.build)
@@ -58,10 +61,17 @@ impl ServiceBackend {
         }
     }
 
-    async fn generation_status(&self, entry: &Entry, tracks: &Tracks) -> GenerationStatus {
+    pub(super) async fn generation_status(
+        &self,
+        entry: &Entry,
+        tracks: &Tracks,
+    ) -> GenerationStatus {
         let record = &entry.record;
         let stores = join_all(record.stores.iter().map(|(store, state)| async {
-            let partitions = self.partitions(entry, *store, tracks).await;
+            let partitions = match state.runs() {
+                true => self.partitions(entry, *store, tracks).await,
+                false => Vec::new(),
+            };
             let stalled = match &entry.definition {
                 Err(detail) => Some(cannot_run(detail)),
                 Ok(_) if partitions.is_empty() => self.kafka_stall(),
@@ -75,16 +85,14 @@ impl ServiceBackend {
             }
         }))
         .await;
-        let state = record
-            .stores
-            .first()
-            .map_or("live", |(_, state)| state.as_str())
-            .to_owned();
+        let running = record.is_anywhere(State::Building)
+            || (record.wanted && !record.is_everywhere(State::Live));
+        let progress = running.then(|| progress(entry, &stores, tracks));
         GenerationStatus {
             generation: record.number,
-            state,
+            state: overall(record).to_owned(),
             stores,
-            build: None,
+            build: running.then(|| build_status(record, tracks, progress)),
         }
     }
 
@@ -160,7 +168,7 @@ impl ServiceBackend {
         {
             let partition = TopicPartition::new(status.topic.as_str(), status.partition);
             let cursor = cursors.iter().find(|cursor| cursor.partition == partition);
-            let bounds = match self.board.bounds(&partition) {
+            let bounds = match self.reporter.board.bounds(&partition) {
                 Some(bounds) => Some(bounds),
                 None => self.connections.source.bounds(&partition).await.ok(),
             };
@@ -176,6 +184,102 @@ impl ServiceBackend {
                 }
             }
         }
+    }
+}
+
+/// The state of a generation as a whole: that of its default store, except that it counts as building until it is live
+/// in all of them.
+fn overall(record: &GenerationRecord) -> &'static str {
+    if record.wanted && record.is_anywhere(State::Building) {
+        return State::Building.as_str();
+    }
+    let first = record.stores.first();
+    first.map_or(State::Retired, |(_, state)| *state).as_str()
+}
+
+/// A generation that no instance knows any more.
+pub(super) fn bare(record: &GenerationRecord) -> GenerationStatus {
+    let stores = record.stores.iter().map(|(store, state)| StoreStatus {
+        store: *store,
+        state: state.as_str().to_owned(),
+        stalled: None,
+        partitions: Vec::new(),
+    });
+    GenerationStatus {
+        generation: record.number,
+        state: overall(record).to_owned(),
+        stores: stores.collect(),
+        build: None,
+    }
+}
+
+/// How far a build is, in its slowest store.
+fn progress(entry: &Entry, stores: &[StoreStatus], tracks: &Tracks) -> Progress {
+    let of_store = |store: &StoreStatus| {
+        let key = PipelineKey {
+            build: entry.record.build,
+            store: store.store,
+        };
+        let tracks: Vec<TrackProgress> = store
+            .partitions
+            .iter()
+            .filter_map(|status| track_progress(entry, key, status, tracks))
+            .collect();
+        Progress::of(&tracks)
+    };
+    let all = stores.iter().map(of_store);
+    all.reduce(Progress::slower).unwrap_or_default()
+}
+
+fn track_progress(
+    entry: &Entry,
+    key: PipelineKey,
+    status: &PartitionStatus,
+    tracks: &Tracks,
+) -> Option<TrackProgress> {
+    let partition = TopicPartition::new(status.topic.as_str(), status.partition);
+    let mut starts = entry.starts.iter();
+    let start = starts.find(|(of, _)| *of == partition);
+    let position = status.position?;
+    Some(TrackProgress {
+        start: start.map_or(position, |(_, at)| at.offset()).min(position),
+        position,
+        end: status.end?.max(position),
+        rate: status.rate,
+        growth: tracks.growth(key, &partition),
+    })
+}
+
+/// How a build stands.
+pub(super) fn build_status(
+    record: &GenerationRecord,
+    tracks: &Tracks,
+    progress: Option<Progress>,
+) -> BuildStatus {
+    let note = tracks.note(record.build);
+    let limit = tracks.limit(record.build);
+    let building = record.is_anywhere(State::Building);
+    let phase = match note.filter(|note| !note.phase.is_empty()) {
+        _ if record.paused && building => "paused".to_owned(),
+        Some(note) => note.phase.clone(),
+        None if record.wanted && building => "cutting over".to_owned(),
+        None if building && record.ready => "ready".to_owned(),
+        None if building => "catching up".to_owned(),
+        None => overall(record).to_owned(),
+    };
+    let trouble = note.and_then(|note| note.trouble.clone());
+    BuildStatus {
+        ready: record.ready,
+        paused: record.paused,
+        progress,
+        rate_limit: limit.rate,
+        limited_by: limit.reason,
+        phase,
+        verification: record
+            .verification
+            .clone()
+            .and_then(|found| serde_json::from_value(found).ok()),
+        trouble: trouble.or_else(|| record.trouble.clone()),
     }
 }
 

@@ -92,11 +92,9 @@ pub trait EventSource: Send + Sync + 'static {
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds>;
 
     /// The position of the first record of the partition whose timestamp is at or after
-    /// `timestamp_ms` (milliseconds since the epoch); the end of the log when there is none.
-    async fn position_at(&self, partition: &TopicPartition, timestamp_ms: i64) -> Result<Position> {
-        let _ = (partition, timestamp_ms);
-        Err(Fault::bug("not built yet"))
-    }
+    /// `timestamp_ms` (milliseconds since the epoch); the readable end of the log when there is
+    /// none. Always within the bounds. An instant before the epoch is before every record.
+    async fn position_at(&self, partition: &TopicPartition, timestamp_ms: i64) -> Result<Position>;
 
     /// Joins the consumer group. Events come on the returned channel until the member leaves.
     async fn join(&self) -> Result<(Arc<dyn Member>, mpsc::UnboundedReceiver<MemberEvent>)>;

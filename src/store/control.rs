@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::position::{Position, RecordName};
 use crate::projection::StoreKind;
 
@@ -89,6 +89,10 @@ pub struct BuildOptions {
     /// What it begins with.
     #[serde(default)]
     pub base: Base,
+    /// Whether a copy begins to read at the recorded start positions, not where its rows stand: only
+    /// for ops that give the same over their own result.
+    #[serde(default)]
+    pub explicit_starts: bool,
     /// Who decides about the cutover.
     #[serde(default)]
     pub promote: Promote,
@@ -287,10 +291,7 @@ pub trait Control: Send + Sync + 'static {
     async fn generations(&self) -> Result<Vec<GenerationRecord>>;
 
     /// Every generation of a projection that there ever was (since it was dropped last), by number.
-    async fn history(&self, projection: &str) -> Result<Vec<GenerationRecord>> {
-        let _ = projection;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn history(&self, projection: &str) -> Result<Vec<GenerationRecord>>;
 
     /// Records generation 1 of a projection that has no generation yet, as live in every store.
     /// Answers the record that is there afterwards, whoever wrote it. None when this definition
@@ -306,10 +307,14 @@ pub trait Control: Send + Sync + 'static {
     /// Records a generation to be built, in all of its stores, with its topics, and audits it.
     /// Refused while another one of the projection is building or being cut over. `Unknown` when
     /// the projection has no generation. A repeated `idempotency_key` answers `Before`.
-    async fn begin(&self, new: &NewGeneration) -> Result<Answered> {
-        let _ = new;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn begin(&self, new: &NewGeneration) -> Result<Answered>;
+
+    /// The generation that [`Control::begin`] recorded under this idempotency key, if it did.
+    async fn begun(
+        &self,
+        projection: &str,
+        idempotency_key: &str,
+    ) -> Result<Option<GenerationRecord>>;
 
     /// Carries out what an operator asked of a generation, and audits it. Each is refused where the
     /// generation's state does not allow it:
@@ -323,29 +328,16 @@ pub trait Control: Send + Sync + 'static {
         number: u32,
         order: Order,
         actor: &str,
-    ) -> Result<Answered> {
-        let _ = (projection, number, order, actor);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<Answered>;
 
     /// Ends every generation of the projection (retired where it ran, not wanted), remembers the hashes of
     /// their definitions and `also` as dropped, so that no file brings them back by itself, and audits it.
     /// `false` when there is no such projection.
-    async fn drop_projection(
-        &self,
-        projection: &str,
-        also: &[String],
-        actor: &str,
-    ) -> Result<bool> {
-        let _ = (projection, also, actor);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn drop_projection(&self, projection: &str, also: &[String], actor: &str)
+    -> Result<bool>;
 
     /// Lets dropped definitions of the projection be proposed again (by an operator's rebuild).
-    async fn undrop(&self, projection: &str, actor: &str) -> Result<()> {
-        let _ = (projection, actor);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn undrop(&self, projection: &str, actor: &str) -> Result<()>;
 
     /// Records that a building generation may be cut over, with what verification found. Like all that
     /// takes a lease, answers `false` and changes nothing when the lease is not the newest any more.
@@ -354,10 +346,7 @@ pub trait Control: Send + Sync + 'static {
         lease: &Lease,
         build: Uuid,
         verification: &serde_json::Value,
-    ) -> Result<bool> {
-        let _ = (lease, build, verification);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<bool>;
 
     /// Records that a building generation failed (in all stores), and why, and audits it.
     async fn set_failed(
@@ -366,54 +355,30 @@ pub trait Control: Send + Sync + 'static {
         build: Uuid,
         why: &str,
         verification: Option<&serde_json::Value>,
-    ) -> Result<bool> {
-        let _ = (lease, build, why, verification);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<bool>;
 
     /// Gives a cutover up before any store took part in it: the live generation is wanted again, the
     /// other one stays ready and waits for an operator (`promote` becomes manual), with `why`.
-    async fn withdraw(&self, lease: &Lease, build: Uuid, why: &str) -> Result<bool> {
-        let _ = (lease, build, why);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn withdraw(&self, lease: &Lease, build: Uuid, why: &str) -> Result<bool>;
 
     /// Records that readers of `store` now see `build` and no longer the one that was live there: that one becomes
     /// standby. Postgres does the same inside its own cutover.
-    async fn set_live(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool> {
-        let _ = (lease, build, store);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn set_live(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool>;
 
     /// Ends a standby generation in all of its stores (retired). `false` also when it is wanted or not standby everywhere.
-    async fn retire(&self, lease: &Lease, build: Uuid) -> Result<bool> {
-        let _ = (lease, build);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn retire(&self, lease: &Lease, build: Uuid) -> Result<bool>;
 
     /// Records that the build's rows, cursors and identity are gone from `store`.
-    async fn set_cleaned(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool> {
-        let _ = (lease, build, store);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn set_cleaned(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool>;
 
     /// Whether the build may exist in `store` now: asked right before it is created there.
-    async fn may_exist(&self, build: Uuid, store: StoreKind) -> Result<bool> {
-        let _ = (build, store);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn may_exist(&self, build: Uuid, store: StoreKind) -> Result<bool>;
 
     /// Takes or renews the lease called `name` for `ttl`, by the database's clock. None when somebody else has it.
-    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>> {
-        let _ = (name, holder, ttl);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>>;
 
     /// Gives a lease back before it expires.
-    async fn release(&self, lease: &Lease, holder: &str) -> Result<()> {
-        let _ = (lease, holder);
-        Err(Fault::bug("not built yet"))
-    }
+    async fn release(&self, lease: &Lease, holder: &str) -> Result<()>;
 
     /// Records a job; answers its number.
     async fn add_job(
@@ -422,31 +387,20 @@ pub trait Control: Send + Sync + 'static {
         kind: &str,
         arguments: &serde_json::Value,
         actor: &str,
-    ) -> Result<i64> {
-        let _ = (projection, kind, arguments, actor);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<i64>;
 
     /// The jobs that are open, oldest first.
-    async fn open_jobs(&self) -> Result<Vec<Job>> {
-        Err(Fault::bug("not built yet"))
-    }
+    async fn open_jobs(&self) -> Result<Vec<Job>>;
 
     /// One job.
-    async fn job(&self, id: i64) -> Result<Option<Job>> {
-        let _ = id;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn job(&self, id: i64) -> Result<Option<Job>>;
 
     /// Records what came of a job: `done`, or `failed` with a text.
     async fn finish_job(
         &self,
         id: i64,
         outcome: std::result::Result<&serde_json::Value, &str>,
-    ) -> Result<()> {
-        let _ = (id, outcome);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<()>;
 
     /// Records that readers see the build in `store` (repeating it changes nothing).
     async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()>;

@@ -18,9 +18,12 @@
 //! **Architecture invariant:** a store never asks the log or the group anything.
 
 pub mod control;
+mod cutover;
+mod desired;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
+mod shapes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -359,13 +362,15 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
     /// instant. `to` exists (has an identity) only when the copy is complete; its cursors
     /// stand where the first page's stood. An unfinished copy is begun anew. Columns that only `to` has
     /// start with their defaults; the keys of both are the same. `progress` hears how many rows were copied.
+    /// The cursors of the partitions in `starts` stand there instead.
     async fn create_from(
         &self,
         from: &Generation,
         to: &Generation,
+        starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<()> {
-        let _ = (from, to, progress);
+        let _ = (from, to, starts, progress);
         Err(Fault::bug("not built yet"))
     }
 

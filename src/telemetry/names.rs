@@ -59,6 +59,8 @@ pub const REBUILD_RECORDS_DONE: &str = "viewfold_rebuild_records_done";
 pub const REBUILD_RATE_LIMIT: &str = "viewfold_rebuild_rate_limit";
 /// 1 for the state that a rebuild is in.
 pub const REBUILD_STATE: &str = "viewfold_rebuild_state";
+/// 1 where a projection's file differs from what runs.
+pub const DEFINITION_CHANGED: &str = "viewfold_definition_changed";
 /// How long HTTP requests take.
 pub const HTTP_REQUEST_DURATION: &str = "viewfold_http_server_request_duration_seconds";
 /// How long reads waited for the position that they asked for.

@@ -1,6 +1,8 @@
 //! The Redis store against a real server, named by `VIEWFOLD_TEST_REDIS`.
 #![cfg(test)]
 
+mod generations;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

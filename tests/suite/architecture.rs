@@ -9,6 +9,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("quarantine", &[]),
     ("query", &[]),
     ("position", &[]),
+    ("failpoint", &[]),
     ("fault", &[]),
     ("record", &["position"]),
     ("event", &["fault", "position", "record"]),

@@ -37,6 +37,7 @@ rebuild_records_target{projection}
 rebuild_records_done{projection}
 rebuild_rate_limit{projection}
 rebuild_state{projection,state}
+definition_changed{projection}
 http_server_request_duration_seconds{http_request_method,http_response_status_code,http_route}
 consistency_wait_seconds{result}
 ";
@@ -73,6 +74,7 @@ fn touch_everything() {
         .set(1);
     m.dead_letters.with_label_values(&["pinned"]).set(1);
     m.parked_keys.with_label_values(&["pinned"]).set(1);
+    m.definition_changed.with_label_values(&["pinned"]).set(1);
     m.rebuild_records_target
         .with_label_values(&["pinned"])
         .set(1);

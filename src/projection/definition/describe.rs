@@ -1,5 +1,7 @@
 //! What `check` says about a definition.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Definition;
@@ -83,7 +85,12 @@ impl Definition {
         Description {
             name: self.name.to_string(),
             description: self.description.clone(),
-            topics: self.plan.topics().iter().map(topic_text).collect(),
+            topics: self
+                .plan
+                .topics()
+                .iter()
+                .map(TopicSelector::to_string)
+                .collect(),
             stores: self.plan.stores().iter().map(|s| s.to_string()).collect(),
             key: schema
                 .key
@@ -167,16 +174,18 @@ fn commutes(action: &Action) -> bool {
     )
 }
 
-/// A topic as it was written.
-fn topic_text(topic: &TopicSelector) -> String {
-    match topic {
-        TopicSelector::Exact(name) => name.to_string(),
-        TopicSelector::Pattern(pattern) => {
-            let text = pattern.as_str();
-            let inner = text
-                .strip_prefix(r"\A(?:")
-                .and_then(|t| t.strip_suffix(r")\z"));
-            format!("^{}", inner.unwrap_or(text))
+/// As it was written.
+impl fmt::Display for TopicSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Pattern(pattern) => {
+                let text = pattern.as_str();
+                let inner = text
+                    .strip_prefix(r"\A(?:")
+                    .and_then(|t| t.strip_suffix(r")\z"));
+                write!(f, "^{}", inner.unwrap_or(text))
+            }
         }
     }
 }

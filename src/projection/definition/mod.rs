@@ -10,6 +10,7 @@ mod columns;
 mod compile;
 mod describe;
 mod diagnostic;
+mod diff;
 mod document;
 mod family;
 mod files;
@@ -26,6 +27,7 @@ mod shape;
 
 pub use describe::{ColumnDescription, Description};
 pub use diagnostic::Diagnostic;
+pub use diff::changes;
 pub use sample::{PathCount, Sample};
 
 use std::fmt;
@@ -37,6 +39,7 @@ use self::diagnostic::Problems;
 use self::document::{Entry, Kind};
 use self::family::{Use, family_of};
 use self::handlers::HandlerReader;
+use self::hash::NormalForm;
 use self::matching::{Matcher, Pattern};
 use self::plan::Plan;
 use self::run::Handler;
@@ -74,6 +77,8 @@ pub struct Definition {
     pub accept_compacted: bool,
     /// The same as `plan`, for a definition file.
     file: Option<Arc<Plan>>,
+    /// What was hashed, for a definition file.
+    normal: Option<Arc<NormalForm>>,
 }
 
 impl fmt::Debug for Definition {
@@ -124,6 +129,7 @@ impl Definition {
             auto_rebuild: false,
             accept_compacted: false,
             file: None,
+            normal: None,
         }
     }
 }
@@ -147,7 +153,8 @@ fn check(
         return None;
     }
     let schema = Arc::new(schema(name, shape, &families)?);
-    let hash = hash::hash(&schema, &head, entries);
+    let normal = NormalForm::of(&schema, &head, entries);
+    let hash = normal.hash();
     let mut matcher = Matcher::default();
     let mut handlers = Vec::new();
     for (index, (pattern, handler)) in parts.handlers.into_iter().enumerate() {
@@ -174,6 +181,7 @@ fn check(
         auto_rebuild: head.auto_rebuild,
         accept_compacted: head.accept_compacted,
         file: Some(plan),
+        normal: Some(Arc::new(normal)),
     })
 }
 

@@ -9,6 +9,7 @@ use rdkafka::admin::OwnedResourceSpecifier;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
@@ -113,6 +114,27 @@ impl Metadata {
             low: Position::at(low),
             high: Position::at(high),
         })
+    }
+
+    /// Where the first record lies whose timestamp is at or after `timestamp_ms`; the readable end when there is none.
+    pub(super) async fn position_at(
+        &self,
+        partition: &TopicPartition,
+        timestamp_ms: i64,
+    ) -> Result<Position> {
+        let found = if timestamp_ms < 0 {
+            // For the broker such a number means the log's beginning, its end, and so on.
+            Some(0)
+        } else {
+            let client = Arc::clone(&self.client);
+            let asked = partition.clone();
+            let what = format!("ask for a position by time in {partition}");
+            self.ask(&what, move || offset_at(&client, &asked, timestamp_ms))
+                .await?
+        };
+        // Asked afterwards: what was found cannot lie behind this end, unless the log was truncated.
+        let Bounds { low, high } = self.bounds(partition).await?;
+        Ok(found.map_or(high, |offset| Position::at(offset).min(high).max(low)))
     }
 
     /// Runs a blocking question off the async threads.
@@ -240,6 +262,29 @@ fn watermarks(client: &Client, of: &TopicPartition) -> Result<(i64, i64), RDKafk
         .consumer()
         .fetch_watermarks(&of.topic, of.partition, TIMEOUT)
         .map_err(|error| code_of(&error))
+}
+
+/// The offset of the first record at or after a time; none when no record is as late. Blocks.
+fn offset_at(
+    client: &Client,
+    of: &TopicPartition,
+    timestamp_ms: i64,
+) -> Result<Option<i64>, RDKafkaErrorCode> {
+    let mut asked = TopicPartitionList::with_capacity(1);
+    asked
+        .add_partition_offset(&of.topic, of.partition, Offset::Offset(timestamp_ms))
+        .map_err(|error| code_of(&error))?;
+    let answer = client
+        .consumer()
+        .offsets_for_times(asked, TIMEOUT)
+        .map_err(|error| code_of(&error))?;
+    let element = answer.find_partition(&of.topic, of.partition);
+    let element = element.ok_or(RDKafkaErrorCode::UnknownPartition)?;
+    element.error().map_err(|error| code_of(&error))?;
+    Ok(match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
 }
 
 /// All readable topics, and the broker that told. Blocks.

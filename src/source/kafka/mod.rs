@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::fault::{Fault, Result};
-use crate::position::TopicPartition;
+use crate::position::{Position, TopicPartition};
 use crate::source::{Bounds, EventSource, Member, MemberEvent, Reader, ReaderRole, TopicInfo};
 
 use health::Health;
@@ -80,6 +80,10 @@ impl EventSource for KafkaSource {
 
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds> {
         self.metadata.bounds(partition).await
+    }
+
+    async fn position_at(&self, partition: &TopicPartition, timestamp_ms: i64) -> Result<Position> {
+        self.metadata.position_at(partition, timestamp_ms).await
     }
 
     async fn join(&self) -> Result<(Arc<dyn Member>, mpsc::UnboundedReceiver<MemberEvent>)> {

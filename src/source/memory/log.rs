@@ -31,6 +31,13 @@ impl MemoryRecord {
         }
     }
 
+    /// The same at this time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn at(mut self, timestamp_ms: i64) -> Self {
+        self.timestamp_ms = timestamp_ms;
+        self
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
@@ -181,6 +188,17 @@ impl Partition {
             low: Position::at(self.low),
             high: Position::at(self.open_from.unwrap_or(self.next)),
         }
+    }
+
+    /// Where the first readable record lies whose time is at or after `timestamp_ms`; else the readable end.
+    pub(super) fn position_at(&self, timestamp_ms: i64) -> Position {
+        let Bounds { low, high } = self.bounds();
+        if timestamp_ms < 0 {
+            return low;
+        }
+        let mut readable = self.records.range(low.offset()..high.offset());
+        let found = readable.find(|(_, record)| record.timestamp_ms >= timestamp_ms);
+        found.map_or(high, |(offset, _)| Position::at(*offset))
     }
 
     /// Whether a reader may stand at `position`.

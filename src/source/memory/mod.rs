@@ -29,7 +29,7 @@ use reader::MemoryReader;
 pub enum Call {
     /// [`EventSource::topics`].
     Topics,
-    /// [`EventSource::bounds`].
+    /// [`EventSource::bounds`] and [`EventSource::position_at`].
     Bounds,
     /// [`EventSource::join`].
     Join,
@@ -244,6 +244,12 @@ impl EventSource for MemorySource {
         let mut state = self.world.lock();
         state.faults.check(Call::Bounds)?;
         Ok(state.log.partition(partition)?.bounds())
+    }
+
+    async fn position_at(&self, partition: &TopicPartition, timestamp_ms: i64) -> Result<Position> {
+        let mut state = self.world.lock();
+        state.faults.check(Call::Bounds)?;
+        Ok(state.log.partition(partition)?.position_at(timestamp_ms))
     }
 
     async fn join(&self) -> Result<(Arc<dyn Member>, mpsc::UnboundedReceiver<MemberEvent>)> {

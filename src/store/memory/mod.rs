@@ -1,7 +1,11 @@
 //! A store in memory: the contract of [`ViewStore`] in its plainest form. Serves the hermetic
 //! tests and `viewfold try`.
 
+mod build;
+mod compare;
 mod control;
+mod copy;
+mod pointers;
 
 pub use control::MemoryControl;
 
@@ -12,13 +16,14 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use self::build::{Build, judge, unclaimed};
 use super::{
-    Batch, Claimed, Cursor, FoldRows, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
-    other_build,
+    BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
+    Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore, other_build,
 };
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
-use crate::projection::{Row, RowDelta, RowKey, Schema, StoreKind, apply};
+use crate::projection::{Row, RowKey, StoreKind};
 
 /// Views in memory.
 #[derive(Debug)]
@@ -32,21 +37,6 @@ pub struct MemoryStore {
 struct Held {
     builds: HashMap<(Arc<str>, u32), Build>,
     pointers: HashMap<Arc<str>, Pointer>,
-}
-
-/// Which generation readers see.
-#[derive(Debug)]
-struct Pointer {
-    number: u32,
-    intent: i64,
-}
-
-/// One generation.
-#[derive(Debug)]
-struct Build {
-    id: Uuid,
-    cursors: BTreeMap<TopicPartition, Cursor>,
-    rows: BTreeMap<RowKey, Row>,
 }
 
 impl MemoryStore {
@@ -84,65 +74,6 @@ impl Held {
     }
 }
 
-/// A cursor that nobody has claimed yet.
-fn unclaimed(partition: &TopicPartition, position: Position) -> Cursor {
-    Cursor {
-        partition: partition.clone(),
-        position,
-        claim: None,
-        epoch: 0,
-        newest_micros: None,
-    }
-}
-
-/// Whether the batch must be applied, or what is to be answered without applying it.
-fn judge(build: Option<&Build>, moves: &[Move]) -> Result<(), Outcome> {
-    let verdicts: Vec<Verdict> = moves
-        .iter()
-        .map(|wanted| {
-            let stored = build.and_then(|build| build.cursors.get(&wanted.partition));
-            Verdict::judge(wanted, stored.map(|cursor| (cursor.claim, cursor.position)))
-        })
-        .collect();
-    if verdicts.iter().all(|v| *v == Verdict::NotApplied) {
-        Ok(())
-    } else if verdicts.iter().all(|v| *v == Verdict::Applied) {
-        Err(Outcome::Applied)
-    } else {
-        Err(Outcome::Refused(verdicts))
-    }
-}
-
-impl Build {
-    /// Computes all rows first, then writes: a fault changes nothing.
-    fn apply(&mut self, schema: &Schema, moves: &[Move], deltas: &[RowDelta]) -> Result<()> {
-        let rows = deltas
-            .iter()
-            .map(|delta| {
-                let before = self.rows.get(delta.key()).cloned();
-                Ok((delta.key(), apply(schema, before, delta)?))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        for (key, row) in rows {
-            match row {
-                Some(row) => self.rows.insert(key.clone(), row),
-                None => self.rows.remove(key),
-            };
-        }
-        for wanted in moves {
-            self.advance(wanted);
-        }
-        Ok(())
-    }
-
-    fn advance(&mut self, wanted: &Move) {
-        if let Some(cursor) = self.cursors.get_mut(&wanted.partition) {
-            cursor.position = wanted.to;
-            cursor.newest_micros = cursor.newest_micros.max(wanted.newest_micros);
-        }
-    }
-}
-
 #[async_trait]
 impl ViewStore for MemoryStore {
     fn kind(&self) -> StoreKind {
@@ -169,6 +100,7 @@ impl ViewStore for MemoryStore {
                     id: generation.build,
                     cursors: cursors.collect(),
                     rows: BTreeMap::new(),
+                    pages: None,
                 };
                 held.builds.insert(key, build);
                 Ok(())
@@ -194,25 +126,10 @@ impl ViewStore for MemoryStore {
     }
 
     async fn publish(&self, generation: &Generation, intent: i64) -> Result<()> {
-        let mut held = self.held.lock().await;
-        if held.build(generation).is_none() {
-            return Err(Fault::misconfigured(format!(
-                "{generation} cannot be published: it is not in {}",
-                self.kind
-            )));
-        }
-        let pointer = Pointer {
-            number: generation.number,
-            intent,
-        };
-        match held.pointers.get_mut(&generation.projection) {
-            Some(stored) if intent > stored.intent => *stored = pointer,
-            Some(_) => {}
-            None => {
-                held.pointers.insert(generation.projection.clone(), pointer);
-            }
-        }
-        Ok(())
+        self.held
+            .lock()
+            .await
+            .publish(generation, intent, self.kind)
     }
 
     async fn cursors(&self, generation: &Generation) -> Result<Option<Vec<Cursor>>> {
@@ -306,17 +223,17 @@ impl ViewStore for MemoryStore {
         schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
     ) -> Result<Option<PointRead>> {
         let held = self.held.lock().await;
-        let Some(pointer) = held.pointers.get(projection) else {
+        let Some(number) = held.pointers.get(projection).and_then(|p| p.generation) else {
             return Ok(None);
         };
-        let generation = schemas(pointer.number).ok_or_else(|| {
+        let generation = schemas(number).ok_or_else(|| {
             Fault::transient(format!(
                 "{projection} generation {} is live, and not known here yet",
-                pointer.number
+                number
             ))
         })?;
         Ok(held.build(&generation).map(|build| PointRead {
-            generation: pointer.number,
+            generation: number,
             row: build.rows.get(key).cloned(),
             cursors: build.cursors.values().cloned().collect(),
         }))
@@ -324,10 +241,68 @@ impl ViewStore for MemoryStore {
 
     async fn remove(&self, generation: &Generation) -> Result<()> {
         let mut held = self.held.lock().await;
-        if held.build(generation).is_some() {
-            let key = (generation.projection.clone(), generation.number);
-            held.builds.remove(&key);
+        if held.build(generation).is_none() {
+            return Ok(());
+        }
+        let key = (generation.projection.clone(), generation.number);
+        held.builds.remove(&key);
+        // The intent stays: it is what refuses older ones.
+        if let Some(pointer) = held.pointers.get_mut(&generation.projection)
+            && pointer.generation == Some(generation.number)
+        {
+            pointer.generation = None;
         }
         Ok(())
+    }
+
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
+        Ok(self.held.lock().await.pointers.get(projection).copied())
+    }
+
+    async fn forget(&self, projection: &str) -> Result<()> {
+        self.held.lock().await.pointers.remove(projection);
+        Ok(())
+    }
+
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
+        Ok(self.held.lock().await.cut_over(cut))
+    }
+
+    async fn compare_page(
+        &self,
+        first: &Generation,
+        second: &Generation,
+        after: Option<&PageToken>,
+        rows: usize,
+    ) -> Result<Option<ComparePage>> {
+        let held = self.held.lock().await;
+        let (Some(a), Some(b)) = (held.build(first), held.build(second)) else {
+            return Ok(None);
+        };
+        compare::page((&first.schema, a), (&second.schema, b), after, rows).map(Some)
+    }
+
+    async fn create_from(
+        &self,
+        from: &Generation,
+        to: &Generation,
+        starts: &[(TopicPartition, Position)],
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        copy::create_from(self, (from, to), starts, progress).await
+    }
+
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
+        let held = self.held.lock().await;
+        Ok(held.build(generation).and_then(|build| build.pages.clone()))
+    }
+
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
+        let held = self.held.lock().await;
+        Ok(held.build(generation).map(build::size))
+    }
+
+    async fn dependants(&self, _projection: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }

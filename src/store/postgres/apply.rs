@@ -108,6 +108,7 @@ async fn attempt(
             return Err(error.into());
         }
     };
+    failpoint!("postgres::locked");
     if let Some(outcome) = decided(verdicts) {
         session.rollback().await;
         return Ok(outcome);
@@ -116,7 +117,9 @@ async fn attempt(
     let batch = (generation.build, Columns::of(moves));
     match write(&mut session, &plan, batch, rows).await {
         Ok(()) => {
+            failpoint!("postgres::written");
             session.commit().await?;
+            failpoint!("postgres::committed");
             Ok(Outcome::Applied)
         }
         Err(stop) => {

@@ -87,6 +87,18 @@ pub(super) async fn judge(
 
 /// The generation's cursors; none when there is no such build.
 pub(super) async fn read(db: &Database, generation: &Generation) -> Result<Option<Vec<Cursor>>> {
+    let mut session = Session::open(&db.pools.control).await?;
+    let cursors = read_in(&mut session, db, generation.build).await?;
+    session.keep();
+    Ok(cursors)
+}
+
+/// The cursors of the build, as the session sees them; none when there is no such build.
+pub(super) async fn read_in(
+    session: &mut PgConnection,
+    db: &Database,
+    build: Uuid,
+) -> Result<Option<Vec<Cursor>>, sqlx::Error> {
     let sql = format!(
         "SELECT c.topic, c.partition, c.position, c.claim, c.epoch, c.newest_micros \
          FROM {} AS b LEFT JOIN {} AS c ON c.build = b.build WHERE b.build = $1 \
@@ -94,20 +106,15 @@ pub(super) async fn read(db: &Database, generation: &Generation) -> Result<Optio
         db.names.control("builds"),
         db.names.control("cursors"),
     );
-    let mut session = Session::open(&db.pools.control).await?;
     let rows: Vec<CursorRow> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(generation.build)
-        .fetch_all(&mut *session)
+        .bind(build)
+        .fetch_all(session)
         .await?;
-    session.keep();
     if rows.is_empty() {
         return Ok(None);
     }
-    Ok(Some(
-        rows.into_iter()
-            .filter_map(CursorRow::into_cursor)
-            .collect(),
-    ))
+    let cursors = rows.into_iter().filter_map(CursorRow::into_cursor);
+    Ok(Some(cursors.collect()))
 }
 
 /// A cursor, or nothing where an outer join found none.

@@ -1,13 +1,15 @@
-//! Tables and views of generations: created, published, removed.
+//! Tables of generations: created, removed.
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::Database;
+use super::copy::delete_pages;
 use super::names::{literal, quote};
-use super::pool::{BEGIN_WRITE, Session};
-use super::upsert::{MASK_COLUMN, key_names, order_column, removed_column};
+use super::pool::{BEGIN_WRITE, Session, bounded};
+use super::upsert::{MASK_COLUMN, PAGE_COLUMN, key_names, order_column, removed_column};
 use super::value::{has_collation, sql_type, to_text};
+use super::view;
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Column, ColumnType, Family, Schema, StoreKind};
@@ -17,12 +19,13 @@ use crate::store::{Generation, other_build};
 const FILLFACTOR: u32 = 70;
 
 /// `CREATE TABLE` and its indexes, for the rows of `schema`.
-fn create_table(schema: &Schema, table: &str) -> String {
+pub(super) fn create_table(schema: &Schema, table: &str) -> String {
     let mut columns = Vec::new();
     for (index, column) in schema.columns.iter().enumerate() {
         columns.push(declared_column(schema, index, column));
     }
     columns.push(format!("{} bytea", quote(MASK_COLUMN)));
+    columns.push(format!("{} integer", quote(PAGE_COLUMN)));
     for column in &schema.columns {
         match column.family {
             Family::Latest => columns.push(format!("{} text COLLATE \"C\"", order_column(column))),
@@ -80,6 +83,20 @@ async fn create_in(
     generation: &Generation,
     starts: &[(TopicPartition, Position)],
 ) -> Result<()> {
+    if !identify(session, db, generation).await? {
+        return Ok(());
+    }
+    let table = create_table(&generation.schema, &db.names.table(generation));
+    session.execute(AssertSqlSafe(table)).await?;
+    super::cursors::insert(session, db, generation, starts).await
+}
+
+/// Gives the generation its identity. `false` when it had it before; another build is refused.
+pub(super) async fn identify(
+    session: &mut PgConnection,
+    db: &Database,
+    generation: &Generation,
+) -> Result<bool> {
     let builds = db.names.control("builds");
     let insert = format!(
         "INSERT INTO {builds} (projection, generation, build) VALUES ($1, $2, $3) \
@@ -92,20 +109,18 @@ async fn create_in(
         .execute(&mut *session)
         .await?
         .rows_affected();
-    if created == 0 {
-        return match build_of(session, db, generation).await? {
-            Some(build) if build == generation.build => Ok(()),
-            _ => Err(other_build(generation, StoreKind::Postgres)),
-        };
+    if created > 0 {
+        return Ok(true);
     }
-    let table = create_table(&generation.schema, &db.names.table(generation));
-    session.execute(AssertSqlSafe(table)).await?;
-    super::cursors::insert(session, db, generation, starts).await
+    match build_of(session, db, generation).await? {
+        Some(build) if build == generation.build => Ok(false),
+        _ => Err(other_build(generation, StoreKind::Postgres)),
+    }
 }
 
 /// The build that the store holds under this generation's number. It cannot be removed before
 /// the transaction ends.
-async fn build_of(
+pub(super) async fn build_of(
     session: &mut PgConnection,
     db: &Database,
     generation: &Generation,
@@ -121,64 +136,18 @@ async fn build_of(
         .await?)
 }
 
-/// Points readers at the generation, unless a later intent already decided.
-pub(super) async fn publish(db: &Database, generation: &Generation, intent: i64) -> Result<()> {
-    let mut session = Session::begin(&db.pools.control, BEGIN_WRITE).await?;
-    let result = publish_in(&mut session, db, generation, intent).await;
-    db.close(session, result).await
-}
-
-async fn publish_in(
-    session: &mut PgConnection,
-    db: &Database,
-    generation: &Generation,
-    intent: i64,
-) -> Result<()> {
-    if build_of(session, db, generation).await? != Some(generation.build) {
-        return Err(Fault::misconfigured(format!(
-            "{generation} is not in postgres, so that it cannot be published"
-        )));
-    }
-    let sql = format!(
-        "INSERT INTO {} AS p (projection, generation, build, intent) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (projection) DO UPDATE SET generation = EXCLUDED.generation, \
-         build = EXCLUDED.build, intent = EXCLUDED.intent, since = now() \
-         WHERE p.intent < EXCLUDED.intent",
-        db.names.control("pointers")
-    );
-    let moved = sqlx::query(AssertSqlSafe(sql))
-        .bind(&*generation.projection)
-        .bind(number(generation)?)
-        .bind(generation.build)
-        .bind(intent)
-        .execute(&mut *session)
-        .await?
-        .rows_affected();
-    if moved == 0 {
-        return Ok(());
-    }
-    let columns: Vec<String> = generation
-        .schema
-        .columns
-        .iter()
-        .map(|c| quote(&c.name))
-        .collect();
-    let view = format!(
-        "CREATE OR REPLACE VIEW {} AS SELECT {} FROM {}",
-        db.names.view(&generation.projection),
-        columns.join(", "),
-        db.names.table(generation),
-    );
-    session.execute(AssertSqlSafe(view)).await?;
-    Ok(())
-}
-
-/// Removes the generation: its view if that shows it, its table, cursors and identity.
+/// Removes the generation: its view if that shows it, its table, cursors and identity; then the
+/// page cursors of a copy, in small steps.
 pub(super) async fn remove(db: &Database, generation: &Generation) -> Result<()> {
-    let mut session = Session::begin(&db.pools.control, BEGIN_WRITE).await?;
-    let result = remove_in(&mut session, db, generation).await;
+    let work = async {
+        let mut session = Session::begin(&db.pools.control, BEGIN_WRITE).await?;
+        let result = remove_in(&mut session, db, generation).await;
+        db.close(session, result).await
+    };
+    let removed = bounded("remove", generation, work).await;
     db.forget(generation.build);
-    db.close(session, result).await
+    removed?;
+    delete_pages(db, generation.build).await
 }
 
 async fn remove_in(
@@ -186,8 +155,38 @@ async fn remove_in(
     db: &Database,
     generation: &Generation,
 ) -> Result<()> {
+    let table = db.names.table(generation);
+    let mut deleted = delete_records(session, db, generation).await?;
+    if deleted.builds == 0 {
+        if build_of(session, db, generation).await?.is_some() || !exists(session, &table).await? {
+            return Ok(());
+        }
+        // An unfinished copy. Its last step may be under way: that ends first.
+        let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        session.execute(AssertSqlSafe(lock)).await?;
+        deleted = delete_records(session, db, generation).await?;
+    }
+    if deleted.pointers > 0 {
+        view::drop_view(session, db, &generation.projection).await?;
+    }
+    let table = format!("DROP TABLE IF EXISTS {table}");
+    session.execute(AssertSqlSafe(table)).await?;
+    Ok(())
+}
+
+/// How many records of a build were deleted.
+struct Deleted {
+    builds: u64,
+    pointers: u64,
+}
+
+/// Deletes the build's identity, cursors and pointer. Cursors before tables: the order in which batches lock.
+async fn delete_records(
+    session: &mut PgConnection,
+    db: &Database,
+    generation: &Generation,
+) -> Result<Deleted> {
     let mut deleted = [0; 3];
-    // Cursors before tables: the order in which batches lock.
     for (count, table) in deleted.iter_mut().zip(["builds", "cursors", "pointers"]) {
         let sql = format!("DELETE FROM {} WHERE build = $1", db.names.control(table));
         *count = sqlx::query(AssertSqlSafe(sql))
@@ -197,19 +196,15 @@ async fn remove_in(
             .rows_affected();
     }
     let [builds, _, pointers] = deleted;
-    if builds == 0 {
-        return Ok(());
-    }
-    if pointers > 0 {
-        let view = format!(
-            "DROP VIEW IF EXISTS {}",
-            db.names.view(&generation.projection)
-        );
-        session.execute(AssertSqlSafe(view)).await?;
-    }
-    let table = format!("DROP TABLE IF EXISTS {}", db.names.table(generation));
-    session.execute(AssertSqlSafe(table)).await?;
-    Ok(())
+    Ok(Deleted { builds, pointers })
+}
+
+/// Whether there is a table under this name.
+async fn exists(session: &mut PgConnection, table: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(session)
+        .await?)
 }
 
 /// The generation's number as the column has it.

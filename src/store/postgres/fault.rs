@@ -18,6 +18,12 @@ use crate::fault::{Fault, FaultKind};
 
 /// SQLSTATE of a transaction that was chosen to resolve a deadlock.
 pub(super) const DEADLOCK: &str = "40P01";
+/// SQLSTATE of a lock that was not to be had within the time-out.
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// SQLSTATE of a statement that took longer than its time-out, or was cancelled.
+pub(super) const CANCELLED: &str = "57014";
+/// SQLSTATE of dropping what something else depends on.
+pub(super) const STILL_NEEDED: &str = "2BP01";
 /// SQLSTATE of a relation that does not exist.
 pub(super) const NO_TABLE: &str = "42P01";
 

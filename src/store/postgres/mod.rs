@@ -12,20 +12,26 @@
 mod apply;
 mod array;
 mod claim;
+mod compare;
 mod control;
+mod copy;
 mod cursors;
+mod cutover;
 mod ddl;
 mod fault;
+mod keyset;
 mod migrate;
 mod names;
 mod parameters;
 mod plan;
+mod pointers;
 mod pool;
 mod reads;
 mod settings;
 mod shape;
 mod upsert;
 mod value;
+mod view;
 
 pub use control::PostgresControl;
 pub use settings::{
@@ -45,7 +51,8 @@ use self::names::Names;
 use self::plan::Plan;
 use self::pool::{Pools, Session, bounded};
 use super::{
-    Batch, Claimed, Cursor, FoldRows, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
+    BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
+    Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore,
 };
 use crate::fault::Result;
 use crate::position::{Position, TopicPartition};
@@ -205,7 +212,7 @@ impl ViewStore for PostgresStore {
     }
 
     async fn publish(&self, generation: &Generation, intent: i64) -> Result<()> {
-        let work = ddl::publish(&self.db, generation, intent);
+        let work = pointers::publish(&self.db, generation, intent);
         bounded("publish", generation, work).await
     }
 
@@ -257,7 +264,57 @@ impl ViewStore for PostgresStore {
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {
-        let work = ddl::remove(&self.db, generation);
-        bounded("remove", generation, work).await
+        ddl::remove(&self.db, generation).await
+    }
+
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
+        let work = pointers::read(&self.db, projection);
+        bounded("read the pointer of", projection, work).await
+    }
+
+    async fn forget(&self, projection: &str) -> Result<()> {
+        let work = pointers::forget(&self.db, projection);
+        bounded("forget the pointer of", projection, work).await
+    }
+
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
+        let work = cutover::cut_over(&self.db, cut);
+        bounded("cut over to", &cut.to, work).await
+    }
+
+    async fn compare_page(
+        &self,
+        first: &Generation,
+        second: &Generation,
+        after: Option<&PageToken>,
+        rows: usize,
+    ) -> Result<Option<ComparePage>> {
+        let work = compare::page(&self.db, (first, second), after, rows);
+        bounded("read a page of", first, work).await
+    }
+
+    async fn create_from(
+        &self,
+        from: &Generation,
+        to: &Generation,
+        starts: &[(TopicPartition, Position)],
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        copy::create_from(&self.db, (from, to), starts, progress).await
+    }
+
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
+        let work = copy::base_pages(&self.db, generation);
+        bounded("read the page cursors of", generation, work).await
+    }
+
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
+        let work = reads::size(&self.db, generation);
+        bounded("measure", generation, work).await
+    }
+
+    async fn dependants(&self, projection: &str) -> Result<Vec<String>> {
+        let work = view::dependants(&self.db, projection);
+        bounded("find what depends on the view of", projection, work).await
     }
 }

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::names::{Names, quote};
 use super::shape::Shape;
-use super::upsert::{key_names, order_column, statement};
+use super::upsert::{PAGE_COLUMN, key_names, order_column, statement};
 use super::value::{self, sql_type};
 use crate::fault::{Fault, Result};
 use crate::projection::{Family, Row, RowDelta, Schema, Value};
@@ -34,7 +34,10 @@ pub(super) struct Plan {
     pub(super) delete: Arc<str>,
     /// Moves the cursors, for batches without rows.
     pub(super) moving: Arc<str>,
-    table: String,
+    /// The generation's table, qualified and quoted.
+    pub(super) table: String,
+    /// What is selected of a row of the table `t`, for [`Plan::decode_row`].
+    pub(super) selected: String,
     upserts: Mutex<HashMap<Shape, Arc<str>>>,
 }
 
@@ -54,6 +57,7 @@ impl Plan {
             read: select("false, ").into(),
             delete: format!("DELETE FROM {table} AS t USING {source} WHERE {matches}").into(),
             upserts: Mutex::default(),
+            selected: columns.clone(),
             moving,
             table,
             schema,
@@ -82,16 +86,23 @@ impl Plan {
     pub(super) fn decode(&self, row: &PgRow) -> Result<(usize, bool, Row)> {
         let place: i64 = row.try_get(0)?;
         let fresh: bool = row.try_get(1)?;
+        let place = usize::try_from(place - 1)
+            .map_err(|_| Fault::bug("postgres: a row that was not asked for"))?;
+        Ok((place, fresh, self.decode_row(row, 2)?))
+    }
+
+    /// The row whose columns stand from `first` on.
+    pub(super) fn decode_row(&self, row: &PgRow, first: usize) -> Result<Row> {
         let mut values = Vec::with_capacity(self.schema.columns.len());
         let mut orders = vec![None; self.schema.columns.len()];
         for (index, column) in self.schema.columns.iter().enumerate() {
-            let text: Option<&str> = row.try_get(2 + index)?;
+            let text: Option<&str> = row.try_get(first + index)?;
             values.push(match text {
                 Some(text) => value::read(column.ty, text)?,
                 None => Value::Null,
             });
         }
-        let mut next = 2 + self.schema.columns.len();
+        let mut next = first + self.schema.columns.len();
         for (column, order) in self.schema.columns.iter().zip(&mut orders) {
             if column.family == Family::Latest {
                 let text: Option<&str> = row.try_get(next)?;
@@ -99,17 +110,12 @@ impl Plan {
                 next += 1;
             }
         }
-        let place = usize::try_from(place - 1)
-            .map_err(|_| Fault::bug("postgres: a row that was not asked for"))?;
-        Ok((
-            place,
-            fresh,
-            Row {
-                values,
-                orders,
-                page: 0,
-            },
-        ))
+        let page: Option<i32> = row.try_get(next)?;
+        Ok(Row {
+            values,
+            orders,
+            page: page.and_then(|page| u32::try_from(page).ok()).unwrap_or(0),
+        })
     }
 }
 
@@ -137,7 +143,7 @@ fn keys_as_source(schema: &Schema) -> (String, String) {
     (source, matches.join(" AND "))
 }
 
-/// Every declared column, then the orders of the latest family, as texts.
+/// Every declared column, then the orders of the latest family, as texts, and the page.
 fn selected(schema: &Schema) -> String {
     let declared = schema
         .columns
@@ -148,5 +154,7 @@ fn selected(schema: &Schema) -> String {
         .iter()
         .filter(|column| column.family == Family::Latest)
         .map(|column| format!("t.{}", order_column(column)));
-    declared.chain(orders).collect::<Vec<_>>().join(", ")
+    let page = format!("t.{}", quote(PAGE_COLUMN));
+    let all = declared.chain(orders).chain([page]);
+    all.collect::<Vec<_>>().join(", ")
 }

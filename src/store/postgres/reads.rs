@@ -109,3 +109,58 @@ async fn point_read_in(
         cursors,
     }))
 }
+
+/// Rows that are counted exactly; of more, about how many there are follows from their density.
+const COUNTED: i64 = 50_000;
+
+/// About how many rows the generation has, and how many bytes they take; none when it is not here.
+pub(super) async fn size(db: &Database, generation: &Generation) -> Result<Option<(u64, u64)>> {
+    let mut session = Session::begin(&db.pools.control, BEGIN_SNAPSHOT).await?;
+    let result = size_in(&mut session, db, generation).await;
+    db.close(session, result).await
+}
+
+async fn size_in(
+    session: &mut PgConnection,
+    db: &Database,
+    generation: &Generation,
+) -> Result<Option<(u64, u64)>> {
+    let table = db.names.table(generation);
+    let sql = format!(
+        "SELECT c.reltuples::float8, pg_total_relation_size(c.oid), pg_relation_size(c.oid) \
+         / current_setting('block_size')::bigint FROM {} AS b JOIN pg_class AS c \
+         ON c.oid = to_regclass($2) WHERE b.build = $1",
+        db.names.control("builds")
+    );
+    let found: Option<(f64, i64, i64)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(generation.build)
+        .bind(&table)
+        .fetch_optional(&mut *session)
+        .await?;
+    let Some((estimate, bytes, blocks)) = found else {
+        return Ok(None);
+    };
+    let bytes = bytes.unsigned_abs();
+    if estimate > COUNTED as f64 {
+        return Ok(Some((estimate as u64, bytes)));
+    }
+    // Small, or never analysed.
+    let sql = format!(
+        "SELECT count(*), coalesce(max((ctid::text::point)[0]), 0)::bigint \
+         FROM (SELECT ctid FROM {table} LIMIT {COUNTED}) AS t"
+    );
+    let counted = sqlx::query_as(AssertSqlSafe(sql))
+        .persistent(false)
+        .fetch_one(session)
+        .await;
+    let (rows, last_block): (i64, i64) = match counted {
+        Err(error) if sqlstate(&error) == Some(NO_TABLE) => return Ok(None),
+        counted => counted?,
+    };
+    let rows = if rows < COUNTED {
+        rows as f64
+    } else {
+        rows as f64 * blocks as f64 / (last_block + 1) as f64
+    };
+    Ok(Some((rows as u64, bytes)))
+}

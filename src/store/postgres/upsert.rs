@@ -26,6 +26,9 @@ pub(super) fn removed_column(column: &Column) -> String {
 /// The hidden column with the op mask.
 pub(super) const MASK_COLUMN: &str = "_ops";
 
+/// The hidden column with the page of a copy; null in rows that were not copied.
+pub(super) const PAGE_COLUMN: &str = "_page";
+
 /// Which array fills a target column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::batch::{Outlook, PackedRows, needs_row, pack_moves};
 use super::pack::Pack;
 use super::reply::{Text, plain, tagged, unexpected};
-use super::row::{Fields, ordered, row_of};
+use super::row::{Columns, Fields, row_of};
 use super::script::{Call, LOAD};
 use super::settings::{COMPARE_ATTEMPTS, KEYS_PER_LOAD};
 use super::{Answer, RedisStore, Target, judge};
@@ -152,9 +152,7 @@ impl RedisStore {
         moves: &[Move],
         keys: &[RowKey],
     ) -> Result<Result<Vec<Fields>, Option<Vec<Text>>>> {
-        let schema = &*target.generation.schema;
-        let names: Pack = schema.columns.iter().map(|column| &*column.name).collect();
-        let orders: Pack = ordered(schema).map(|(_, column)| &*column.name).collect();
+        let (names, orders) = Columns::of(&target.generation.schema).finish();
         let texts: Pack = keys.iter().map(RowKey::text).collect();
         let reply = self
             .reads
@@ -164,8 +162,8 @@ impl RedisStore {
                 arguments: &[
                     target.build.as_bytes(),
                     &pack_moves(moves),
-                    &names.finish(),
-                    &orders.finish(),
+                    &names,
+                    &orders,
                     &texts.finish(),
                 ],
             })

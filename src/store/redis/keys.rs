@@ -6,9 +6,10 @@
 //! | `<prefix>:{p}:live` | string | the number of the generation that readers see |
 //! | `<prefix>:{p}:intent` | string | the number of the last pointer intent |
 //! | `<prefix>:{p}:<N>:cursors` | hash | `topic/partition` → `position:claim`, `build` → uuid |
-//! | `<prefix>:{p}:<N>:meta` | hash | `epoch topic/partition`, `newest topic/partition`, `build` |
+//! | `<prefix>:{p}:<N>:meta` | hash | `epoch topic/partition`, `newest topic/partition`, `build`; `hold`: until when batches wait for a cutover; `copying`: who fills a copy that is not complete; `copied`: of how many pages a copy was made |
+//! | `<prefix>:{p}:<N>:pages` | hash | a copy's page → the positions that its rows reflect |
 //! | `<prefix>:{p}:<N>:r:<key>` | hash | a row: column → canonical text; null is no field |
-//! | `<prefix>:{p}:<N>:o:<key>` | hash | a row's `latest` columns → the order of the stored value |
+//! | `<prefix>:{p}:<N>:o:<key>` | hash | a row's `latest` columns → the order of the stored value; `#page`: with which page a row was copied |
 
 use crate::position::TopicPartition;
 
@@ -39,6 +40,7 @@ impl ProjectionKeys {
         GenerationKeys {
             cursors: format!("{all}cursors"),
             meta: format!("{all}meta"),
+            pages: format!("{all}pages"),
             rows: format!("{all}r:"),
             orders: format!("{all}o:"),
             all,
@@ -55,25 +57,25 @@ pub(super) struct GenerationKeys {
     pub(super) cursors: String,
     /// What is known beside the cursors.
     pub(super) meta: String,
+    /// The positions with which the pages of a copy were read.
+    pub(super) pages: String,
     /// What row keys begin with; the row's key text follows.
     pub(super) rows: String,
     /// The same for the orders of `latest` columns.
     pub(super) orders: String,
 }
 
-impl GenerationKeys {
-    /// The pattern that matches all of them and nothing else.
-    pub(super) fn pattern(&self) -> String {
-        let mut pattern = String::with_capacity(self.all.len() + 1);
-        for c in self.all.chars() {
-            if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(c);
+/// The pattern that matches all keys which begin with `stem`, and nothing else.
+pub(super) fn pattern(stem: &str) -> String {
+    let mut pattern = String::with_capacity(stem.len() + 1);
+    for c in stem.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
         }
-        pattern.push('*');
-        pattern
+        pattern.push(c);
     }
+    pattern.push('*');
+    pattern
 }
 
 /// The field of a partition's cursor.
@@ -97,6 +99,6 @@ mod tests {
     #[test]
     fn a_pattern_matches_only_its_own_generation() {
         let keys = ProjectionKeys::new("a*[b]", "p").generation(1);
-        assert_eq!(keys.pattern(), r"a\*\[b\]:{p}:1:*");
+        assert_eq!(pattern(&keys.all), r"a\*\[b\]:{p}:1:*");
     }
 }

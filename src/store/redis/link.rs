@@ -68,9 +68,16 @@ impl Link {
 
     /// Runs a single command.
     pub(super) async fn command(&self, command: &redis::Cmd) -> Result<Value> {
+        self.numbered(command).await.map(|(value, _)| value)
+    }
+
+    /// Runs a single command; also gives the number of the connection, which grows whenever it is
+    /// opened again.
+    pub(super) async fn numbered(&self, command: &redis::Cmd) -> Result<(Value, u64)> {
         let (mut connection, number) = self.connection().await?;
         let outcome = command.query_async(&mut connection).await;
-        self.settle(number, outcome).await
+        let value = self.settle(number, outcome).await?;
+        Ok((value, number))
     }
 
     async fn settle(&self, number: u64, outcome: Result<Value, RedisError>) -> Result<Value> {

@@ -10,20 +10,26 @@
 //! All keys of a projection share a hash slot (`keys`). Row keys are computed inside the
 //! scripts from a declared stem. Runs on Redis 6.2 and newer, and Valkey.
 //!
-//! **Architecture invariant:** nothing but [`ViewStore::create`] brings a generation into being;
+//! **Architecture invariant:** nothing but [`ViewStore::create`] and [`ViewStore::create_from`] brings a generation into being;
 //! everything else looks for its build id first.
 
 mod batch;
 mod compare;
+mod copy;
+mod cutover;
 mod keys;
 mod link;
 mod pack;
+mod pages;
+mod pointer;
 mod refusal;
 mod removal;
 mod reply;
 mod row;
+mod scan;
 mod script;
 mod settings;
+mod size;
 
 pub use settings::{DEFAULT_PREFIX, DEFAULT_URL, Settings};
 
@@ -39,13 +45,11 @@ use self::link::Link;
 use self::pack::Pack;
 use self::reply::{Text, cursor_text, plain, read_cursor, tagged, unexpected};
 use self::row::{corrupt, fields_of, row_of};
-use self::script::{
-    ADD_CURSOR, ADVANCE, APPLY, CLAIM, CREATE, CURSORS, Call, POINT, PUBLISH, Script,
-};
+use self::script::{ADD_CURSOR, ADVANCE, APPLY, CLAIM, CREATE, CURSORS, Call, POINT, Script};
 use self::settings::KEYS_PER_LOAD;
 use super::{
-    Batch, Claimed, Cursor, FoldRows, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
-    other_build,
+    BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
+    Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore, other_build,
 };
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
@@ -142,6 +146,7 @@ impl RedisStore {
         packed: PackedRows<'_>,
     ) -> Result<Answer> {
         let (columns, rows) = packed.finish();
+        failpoint!("redis::sending");
         let reply = self
             .writes
             .call(Call {
@@ -150,6 +155,7 @@ impl RedisStore {
                 arguments: &[target.build.as_bytes(), &pack_moves(moves), &columns, &rows],
             })
             .await?;
+        failpoint!("redis::answered");
         let (tag, rest) = tagged(reply)?;
         if tag == "changed" {
             let rows = rest.into_iter().map(plain).collect::<Result<_>>()?;
@@ -159,6 +165,7 @@ impl RedisStore {
         let column = || texts.first().and_then(|name| name.as_deref()).unwrap_or("");
         match tag.as_str() {
             "applied" => Ok(Answer::Settled(Outcome::Applied)),
+            "held" => Err(Fault::transient("held for a cutover")),
             "gone" => Ok(Answer::Settled(judge(moves, None)?)),
             "cursors" => Ok(Answer::Settled(judge(moves, Some(&texts))?)),
             "corrupt" => Err(corrupt(column())),
@@ -252,7 +259,7 @@ impl ViewStore for RedisStore {
             match self.word(&CREATE, &keys, &arguments).await?.as_str() {
                 "created" | "there" => return Ok(()),
                 "other" => return Err(other_build(generation, StoreKind::Redis)),
-                "leftovers" => self.sweep(&target).await?,
+                "leftovers" => drop(self.sweep(&target, "").await?),
                 other => return Err(unexpected(other)),
             }
         }
@@ -278,25 +285,8 @@ impl ViewStore for RedisStore {
     }
 
     async fn publish(&self, generation: &Generation, intent: i64) -> Result<()> {
-        let target = self.target(generation);
-        let (number, intent) = (generation.number.to_string(), intent.to_string());
-        let keys = [
-            &*target.projection.live,
-            &*target.projection.intent,
-            &*target.keys.cursors,
-        ];
-        let arguments: [&[u8]; 3] = [
-            target.build.as_bytes(),
-            number.as_bytes(),
-            intent.as_bytes(),
-        ];
-        match self.word(&PUBLISH, &keys, &arguments).await?.as_str() {
-            "published" | "kept" => Ok(()),
-            "gone" => Err(Fault::transient(format!(
-                "{generation} is not in redis, so it was not published"
-            ))),
-            other => Err(unexpected(other)),
-        }
+        self.publish_generation(&self.target(generation), intent)
+            .await
     }
 
     async fn cursors(&self, generation: &Generation) -> Result<Option<Vec<Cursor>>> {
@@ -388,6 +378,7 @@ impl ViewStore for RedisStore {
         let before = match tag.as_str() {
             "gone" => verdicts(moves, None)?,
             "cursors" => verdicts(moves, Some(&texts))?,
+            "held" => return verdicts(moves, Some(&texts)),
             other => return Err(unexpected(other)),
         };
         // What stood where its move begins has been moved; no cursor is ever locked here.
@@ -453,5 +444,49 @@ impl ViewStore for RedisStore {
 
     async fn remove(&self, generation: &Generation) -> Result<()> {
         self.remove_generation(&self.target(generation)).await
+    }
+
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
+        self.read_pointer(&ProjectionKeys::new(&self.prefix, projection))
+            .await
+    }
+
+    async fn forget(&self, projection: &str) -> Result<()> {
+        let names = ProjectionKeys::new(&self.prefix, projection);
+        self.forget_projection(projection, &names).await
+    }
+
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
+        self.move_readers(cut).await
+    }
+
+    async fn compare_page(
+        &self,
+        first: &Generation,
+        second: &Generation,
+        after: Option<&PageToken>,
+        rows: usize,
+    ) -> Result<Option<ComparePage>> {
+        let (first, second) = (self.target(first), self.target(second));
+        self.read_pages(&first, &second, after, rows).await
+    }
+
+    async fn create_from(
+        &self,
+        from: &Generation,
+        to: &Generation,
+        starts: &[(TopicPartition, Position)],
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        let (from, to) = (self.target(from), self.target(to));
+        self.copy((&from, &to), starts, progress).await
+    }
+
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
+        self.pages_of(&self.target(generation)).await
+    }
+
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
+        self.estimate(&self.target(generation)).await
     }
 }

@@ -89,6 +89,12 @@ impl Pack {
     }
 }
 
+impl Default for Pack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<'a> FromIterator<&'a str> for Pack {
     fn from_iter<I: IntoIterator<Item = &'a str>>(texts: I) -> Self {
         let mut pack = Self::new();

@@ -87,7 +87,7 @@ pub(super) fn spoils_connection(error: &RedisError) -> bool {
 
 fn wrong_type(kind: &str) -> Fault {
     let which = match kind {
-        "row" | "latest orders" | "cursors" | "meta" | "live" | "intent" => kind,
+        "row" | "latest orders" | "cursors" | "meta" | "pages" | "live" | "intent" => kind,
         _ => "view",
     };
     Fault::misconfigured(format!(

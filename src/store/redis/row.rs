@@ -2,17 +2,50 @@
 
 use std::collections::HashMap;
 
+use super::pack::Pack;
 use super::reply::Text;
 use crate::fault::{Fault, Result};
 use crate::projection::{Column, Family, Row, Schema, Value};
 
-/// What a hash holds of a row: a text per column, then one per column that has an order.
+/// What a hash holds of a row: a text per column, then one per column that has an order, then, in
+/// a generation that was copied, the page with which the row was.
 pub(super) type Fields = Vec<Text>;
 
 /// The columns whose values have an order beside them, by index.
 pub(super) fn ordered(schema: &Schema) -> impl Iterator<Item = (usize, &Column)> {
     let columns = schema.columns.iter().enumerate();
     columns.filter(|(_, column)| column.family == Family::Latest)
+}
+
+/// The names of the fields that a script reads of a row.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    names: Pack,
+    orders: Pack,
+}
+
+impl Columns {
+    /// All columns of a view.
+    pub(super) fn of(schema: &Schema) -> Self {
+        let mut all = Self::default();
+        for column in &schema.columns {
+            all.push(&column.name, column.family == Family::Latest);
+        }
+        all
+    }
+
+    /// Adds a column, with its orders where it has some.
+    pub(super) fn push(&mut self, name: &str, ordered: bool) {
+        self.names.text(name);
+        if ordered {
+            self.orders.text(name);
+        }
+    }
+
+    /// The names of columns and of those with an order, as two arguments.
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<u8>) {
+        (self.names.finish(), self.orders.finish())
+    }
 }
 
 /// The row that the fields hold; none when there is no such row. A row always has its key columns.
@@ -35,10 +68,15 @@ pub(super) fn row_of(schema: &Schema, fields: &[Text]) -> Result<Option<Row>> {
             *slot = order.as_deref().map(Box::from);
         }
     }
+    let page = fields.get(schema.columns.len() + ordered(schema).count());
+    let page = match page.and_then(|text| text.as_deref()) {
+        Some(text) => text.parse().map_err(|_| corrupt("#page"))?,
+        None => 0,
+    };
     Ok(Some(Row {
         values,
         orders,
-        page: 0,
+        page,
     }))
 }
 

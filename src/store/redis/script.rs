@@ -28,12 +28,25 @@ macro_rules! script {
 }
 
 script!(APPLY, "lua/decimal.lua", "lua/apply.lua");
-script!(LOAD, "lua/load.lua");
+script!(LOAD, "lua/rows.lua", "lua/load.lua");
 script!(CREATE, "lua/create.lua");
 script!(ADD_CURSOR, "lua/add_cursor.lua");
 script!(CLAIM, "lua/claim.lua");
 script!(ADVANCE, "lua/advance.lua");
-script!(PUBLISH, "lua/publish.lua");
+script!(POINTER, "lua/pointer.lua");
+script!(PUBLISH, "lua/positions.lua", "lua/publish.lua");
+script!(CUT_OVER, "lua/positions.lua", "lua/cut_over.lua");
+script!(FORGET, "lua/forget.lua");
+script!(COMPARE_PAGE, "lua/rows.lua", "lua/compare_page.lua");
+script!(COPY_BEGIN, "lua/positions.lua", "lua/copy_begin.lua");
+script!(
+    COPY_PAGE,
+    "lua/positions.lua",
+    "lua/rows.lua",
+    "lua/copy_page.lua"
+);
+script!(COPY_END, "lua/copy_end.lua");
+script!(PAGES, "lua/pages.lua");
 script!(POINT, "lua/point.lua");
 script!(CURSORS, "lua/cursors.lua");
 script!(DROP, "lua/drop.lua");

@@ -29,8 +29,19 @@ pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most keys that one script reads, so that no script holds up the others for long.
 pub(super) const KEYS_PER_LOAD: usize = 1000;
 
-/// How many keys a step of a removal looks at: about a millisecond of the server's time.
+/// How many keys a step of a scan looks at: about a millisecond of the server's time.
 pub(super) const KEYS_PER_SCAN: usize = 1000;
+
+/// How often one page looks on for keys where the database holds many others.
+pub(super) const SCANS_PER_PAGE: usize = 100;
+
+/// How often a cutover looks whether the new generation has come level while live batches wait.
+pub(super) const CUT_OVER_PAUSE: Duration = Duration::from_millis(10);
+
+/// How many steps of a scan, and how many rows that they find, an estimate of sizes is made from.
+pub(super) const SCANS_PER_ESTIMATE: usize = 20;
+/// See [`SCANS_PER_ESTIMATE`].
+pub(super) const ROWS_PER_ESTIMATE: usize = 64;
 
 /// How often a batch is computed again because somebody else changed its rows in between.
 /// Each failure means that another lane got on; only many lanes on one row come this far.

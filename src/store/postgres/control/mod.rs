@@ -1,23 +1,34 @@
-//! The control tables: desired state, topics, envelopes, decisions, instances.
+//! The control tables: desired state, leases, jobs, topics, envelopes, decisions, instances.
 
-mod generations;
+mod audit;
+mod decisions;
+pub(super) mod generations;
+mod instances;
+mod jobs;
+mod leases;
+mod orders;
+mod records;
+mod states;
+mod steps;
+mod topics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, PgConnection};
+use serde_json::Value;
 use uuid::Uuid;
 
-use self::generations::{foremost, gather};
 use super::pool::{BEGIN_WRITE, Session, bounded};
 use super::settings::Settings;
 use super::{Database, migrate};
-use crate::fault::{Fault, Result};
-use crate::position::{Position, TopicPartition};
+use crate::fault::Result;
 use crate::projection::StoreKind;
 use crate::store::control::{
-    Control, Decision, GenerationRecord, InstanceReport, State, TopicRecord,
+    Answered, Control, Decision, GenerationRecord, InstanceReport, Job, Lease, NewGeneration,
+    Order, TopicRecord,
 };
+use crate::store::desired;
 
 /// The control tables in a Postgres database.
 #[derive(Clone)]
@@ -40,67 +51,12 @@ impl PostgresControl {
         Session::open(&self.db.pools.control).await
     }
 
-    async fn begin(&self) -> Result<Session, sqlx::Error> {
+    async fn write(&self) -> Result<Session, sqlx::Error> {
         Session::begin(&self.db.pools.control, BEGIN_WRITE).await
     }
 
     fn table(&self, name: &str) -> String {
         self.db.names.control(name)
-    }
-
-    async fn decide_in(
-        &self,
-        session: &mut PgConnection,
-        decision: &Decision,
-        why: (&str, &str),
-    ) -> Result<bool> {
-        let (reason, actor) = why;
-        let at = &decision.record.partition;
-        let sql = format!(
-            "INSERT INTO {} (projection, topic, topic_id, partition, \"offset\", action, reason, actor) \
-             VALUES ($1, $2, $3, $4, $5, 'skip', $6, $7) ON CONFLICT DO NOTHING",
-            self.table("decisions")
-        );
-        let inserted = sqlx::query(AssertSqlSafe(sql))
-            .bind(&*decision.projection)
-            .bind(&*at.topic)
-            .bind(&decision.topic_id)
-            .bind(at.partition)
-            .bind(decision.record.offset)
-            .bind(reason)
-            .bind(actor)
-            .execute(&mut *session)
-            .await?
-            .rows_affected();
-        if inserted == 0 {
-            return Ok(false);
-        }
-        let sql = format!(
-            "INSERT INTO {} (actor, action, projection, reason, detail) \
-             VALUES ($1, 'skip', $2, $3, jsonb_build_object('record', $4::text, 'topic_id', $5::text))",
-            self.table("audit")
-        );
-        sqlx::query(AssertSqlSafe(sql))
-            .bind(actor)
-            .bind(&*decision.projection)
-            .bind(reason)
-            .bind(decision.record.to_string())
-            .bind(&decision.topic_id)
-            .execute(session)
-            .await?;
-        Ok(true)
-    }
-}
-
-/// Topic, the broker's identity of it, and the start of each partition, from partition 0 on.
-type TopicRow = (String, String, Vec<i64>);
-
-fn topic_record((topic, id, starts): TopicRow) -> TopicRecord {
-    let starts = (0..).zip(starts.into_iter().map(Position::at)).collect();
-    TopicRecord {
-        topic: topic.into(),
-        id,
-        starts,
     }
 }
 
@@ -111,20 +67,15 @@ impl Control for PostgresControl {
     }
 
     async fn generations(&self) -> Result<Vec<GenerationRecord>> {
-        bounded("read", "the generations", async {
-            let running = format!(
-                "EXISTS (SELECT FROM {} AS r WHERE r.build = g.build AND r.state = ANY ($1))",
-                self.table("generation_states")
-            );
-            let states = [State::Building, State::Live, State::Standby].map(State::as_str);
-            let mut session = self.open().await?;
-            let rows = sqlx::query_as(AssertSqlSafe(self.select_generations(&running)))
-                .bind(states.as_slice())
-                .fetch_all(&mut *session)
-                .await?;
-            session.keep();
-            gather(rows)
-        })
+        bounded("read", "the generations", self.listed()).await
+    }
+
+    async fn history(&self, projection: &str) -> Result<Vec<GenerationRecord>> {
+        bounded(
+            "read the generations of",
+            projection,
+            self.all_of(projection),
+        )
         .await
     }
 
@@ -136,228 +87,215 @@ impl Control for PostgresControl {
         hash: &str,
     ) -> Result<Option<GenerationRecord>> {
         bounded("record the first generation of", projection, async {
-            let mut session = self.begin().await?;
-            let first = (projection, definition, hash);
-            let result = self.insert_first(&mut session, first, stores).await;
-            self.db.close(session, result).await?;
-
-            let mut session = self.open().await?;
-            let sql = self.select_generations("g.projection = $1");
-            let rows = sqlx::query_as(AssertSqlSafe(sql))
-                .bind(projection)
-                .fetch_all(&mut *session)
-                .await?;
-            session.keep();
-            foremost(gather(rows)?)
-                .map(Some)
-                .ok_or_else(|| Fault::transient("it was removed meanwhile"))
-        })
-        .await
-    }
-
-    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
-        bounded("record as published in", store.as_str(), async {
-            let sql = format!(
-                "UPDATE {} SET published = true WHERE build = $1 AND store = $2 AND NOT published",
-                self.table("generation_states")
-            );
-            let mut session = self.open().await?;
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(build)
-                .bind(store.as_str())
-                .execute(&mut *session)
-                .await?;
-            session.keep();
-            Ok(())
-        })
-        .await
-    }
-
-    async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>> {
-        bounded("read", "the topics of a build", async {
-            let sql = format!(
-                "SELECT topic, topic_id, starts FROM {} WHERE build = $1 ORDER BY topic",
-                self.table("topics")
-            );
-            let mut session = self.open().await?;
-            let rows: Vec<TopicRow> = sqlx::query_as(AssertSqlSafe(sql))
-                .bind(build)
-                .fetch_all(&mut *session)
-                .await?;
-            session.keep();
-            Ok(rows.into_iter().map(topic_record).collect())
-        })
-        .await
-    }
-
-    async fn add_topic(&self, build: Uuid, topic: &TopicRecord) -> Result<TopicRecord> {
-        bounded("record topic", &topic.topic, async {
-            let topics = self.table("topics");
-            let mut session = self.open().await?;
-            let insert = format!(
-                "INSERT INTO {topics} (build, topic, topic_id, starts) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT DO NOTHING"
-            );
-            sqlx::query(AssertSqlSafe(insert))
-                .bind(build)
-                .bind(&*topic.topic)
-                .bind(&topic.id)
-                .bind(
-                    topic
-                        .starts
-                        .iter()
-                        .map(|(_, at)| at.offset())
-                        .collect::<Vec<i64>>(),
-                )
-                .execute(&mut *session)
-                .await?;
-            let select = format!(
-                "SELECT topic, topic_id, starts FROM {topics} WHERE build = $1 AND topic = $2"
-            );
-            let row: TopicRow = sqlx::query_as(AssertSqlSafe(select))
-                .bind(build)
-                .bind(&*topic.topic)
-                .fetch_one(&mut *session)
-                .await?;
-            session.keep();
-            Ok(topic_record(row))
-        })
-        .await
-    }
-
-    async fn envelope(&self, topic: &str, id: &str) -> Result<Option<String>> {
-        bounded("read the envelope of", topic, async {
-            let sql = format!(
-                "SELECT envelope FROM {} WHERE topic = $1 AND topic_id = $2",
-                self.table("envelopes")
-            );
-            let mut session = self.open().await?;
-            let envelope = sqlx::query_scalar(AssertSqlSafe(sql))
-                .bind(topic)
-                .bind(id)
-                .fetch_optional(&mut *session)
-                .await?;
-            session.keep();
-            Ok(envelope)
-        })
-        .await
-    }
-
-    async fn remember_envelope(&self, topic: &str, id: &str, envelope: &str) -> Result<String> {
-        let insert = async {
-            let sql = format!(
-                "INSERT INTO {} (topic, topic_id, envelope) VALUES ($1, $2, $3) \
-                 ON CONFLICT DO NOTHING",
-                self.table("envelopes")
-            );
-            let mut session = self.open().await?;
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(topic)
-                .bind(id)
-                .bind(envelope)
-                .execute(&mut *session)
-                .await?;
-            session.keep();
-            Ok(())
-        };
-        bounded("remember the envelope of", topic, insert).await?;
-        let first = self.envelope(topic, id).await?;
-        first.ok_or_else(|| Fault::transient(format!("the envelope of {topic} was removed")))
-    }
-
-    async fn decisions(&self) -> Result<Vec<Decision>> {
-        bounded("read", "the decisions", async {
-            let sql = format!(
-                "SELECT projection, topic, topic_id, partition, \"offset\" FROM {} \
-                 WHERE action = 'skip' ORDER BY projection, topic, partition, \"offset\"",
-                self.table("decisions")
-            );
-            let mut session = self.open().await?;
-            let rows: Vec<(String, String, String, i32, i64)> = sqlx::query_as(AssertSqlSafe(sql))
-                .fetch_all(&mut *session)
-                .await?;
-            session.keep();
-            let decision =
-                |(projection, topic, topic_id, partition, offset): (String, String, _, _, _)| {
-                    Decision {
-                        projection: projection.into(),
-                        topic_id,
-                        record: TopicPartition::new(topic, partition).record(offset),
-                    }
-                };
-            Ok(rows.into_iter().map(decision).collect())
-        })
-        .await
-    }
-
-    async fn decide(&self, decision: &Decision, reason: &str, actor: &str) -> Result<bool> {
-        bounded("record the decision on", &decision.record, async {
-            let mut session = self.begin().await?;
-            let result = self
-                .decide_in(&mut session, decision, (reason, actor))
-                .await;
+            let first = desired::first(projection, stores, definition, hash);
+            let mut session = self.write().await?;
+            let result = self.first_in(&mut session, first).await;
             self.db.close(session, result).await
         })
         .await
     }
 
-    async fn report(&self, instance: &str, report: &serde_json::Value) -> Result<()> {
-        bounded("write", "this instance's report", async {
-            let sql = format!(
-                "INSERT INTO {} (instance, report, at) VALUES ($1, $2::jsonb, clock_timestamp()) \
-                 ON CONFLICT (instance) DO UPDATE SET report = EXCLUDED.report, at = EXCLUDED.at",
-                self.table("instances")
-            );
+    async fn begun(
+        &self,
+        projection: &str,
+        idempotency_key: &str,
+    ) -> Result<Option<GenerationRecord>> {
+        let work = async {
             let mut session = self.open().await?;
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(instance)
-                .bind(sqlx::types::Json(report))
-                .execute(&mut *session)
-                .await?;
+            let all = generations::of_projection(&self.db, &mut session, projection).await?;
+            let found = self.repeated(&mut session, (projection, idempotency_key), all);
+            let found = found.await?;
             session.keep();
-            Ok(())
+            Ok(found)
+        };
+        bounded("read a rebuild of", projection, work).await
+    }
+
+    async fn begin(&self, new: &NewGeneration) -> Result<Answered> {
+        bounded("record a rebuild of", &new.projection, async {
+            let mut session = self.write().await?;
+            let result = self.begin_in(&mut session, new).await;
+            self.db.close(session, result).await
         })
         .await
+    }
+
+    async fn order(
+        &self,
+        projection: &str,
+        number: u32,
+        order: Order,
+        actor: &str,
+    ) -> Result<Answered> {
+        bounded("record an order for", projection, async {
+            let mut session = self.write().await?;
+            let which = (projection, number);
+            let result = self.order_in(&mut session, which, order, actor).await;
+            self.db.close(session, result).await
+        })
+        .await
+    }
+
+    async fn drop_projection(
+        &self,
+        projection: &str,
+        also: &[String],
+        actor: &str,
+    ) -> Result<bool> {
+        bounded("drop", projection, async {
+            let mut session = self.write().await?;
+            let result = self.drop_in(&mut session, projection, also, actor).await;
+            self.db.close(session, result).await
+        })
+        .await
+    }
+
+    async fn undrop(&self, projection: &str, actor: &str) -> Result<()> {
+        bounded("let be proposed again", projection, async {
+            let mut session = self.write().await?;
+            let result = self.undrop_in(&mut session, projection, actor).await;
+            self.db.close(session, result).await
+        })
+        .await
+    }
+
+    async fn set_ready(&self, lease: &Lease, build: Uuid, verification: &Value) -> Result<bool> {
+        let change = |all: &mut [GenerationRecord]| desired::set_ready(all, build, verification);
+        bounded(
+            "record as ready",
+            build,
+            self.step(lease, build, None, change),
+        )
+        .await
+    }
+
+    async fn set_failed(
+        &self,
+        lease: &Lease,
+        build: Uuid,
+        why: &str,
+        verification: Option<&Value>,
+    ) -> Result<bool> {
+        let change =
+            |all: &mut [GenerationRecord]| desired::set_failed(all, build, why, verification);
+        let audited = Some(("fail", Some(why)));
+        let work = self.step(lease, build, audited, change);
+        bounded("record as failed", build, work).await
+    }
+
+    async fn withdraw(&self, lease: &Lease, build: Uuid, why: &str) -> Result<bool> {
+        let change = |all: &mut [GenerationRecord]| desired::withdraw(all, build, why);
+        let audited = Some(("withdraw", Some(why)));
+        let work = self.step(lease, build, audited, change);
+        bounded("give up the cutover of", build, work).await
+    }
+
+    async fn set_live(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool> {
+        bounded("record as live", build, async {
+            let mut session = self.write().await?;
+            let flip = generations::flip_live(&self.db, &mut session, lease, build, store);
+            let result = flip.await;
+            self.db.close(session, result).await
+        })
+        .await
+    }
+
+    async fn retire(&self, lease: &Lease, build: Uuid) -> Result<bool> {
+        let change = |all: &mut [GenerationRecord]| desired::retire(all, build);
+        let work = self.step(lease, build, Some(("retire", None)), change);
+        bounded("retire", build, work).await
+    }
+
+    async fn set_cleaned(&self, lease: &Lease, build: Uuid, store: StoreKind) -> Result<bool> {
+        bounded("record as removed", build, self.clean(lease, build, store)).await
+    }
+
+    async fn may_exist(&self, build: Uuid, store: StoreKind) -> Result<bool> {
+        bounded("read the state of", build, self.runs(build, store)).await
+    }
+
+    async fn lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>> {
+        bounded("take the lease", name, self.take(name, holder, ttl)).await
+    }
+
+    async fn release(&self, lease: &Lease, holder: &str) -> Result<()> {
+        let work = self.give_back(lease, holder);
+        bounded("give back the lease", &lease.name, work).await
+    }
+
+    async fn add_job(
+        &self,
+        projection: &str,
+        kind: &str,
+        arguments: &Value,
+        actor: &str,
+    ) -> Result<i64> {
+        let work = self.insert_job((projection, kind), arguments, actor);
+        bounded("record a job for", projection, work).await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<Job>> {
+        bounded("read", "the open jobs", self.jobs(None)).await
+    }
+
+    async fn job(&self, id: i64) -> Result<Option<Job>> {
+        let jobs = bounded("read job", id, self.jobs(Some(id))).await?;
+        Ok(jobs.into_iter().next())
+    }
+
+    async fn finish_job(&self, id: i64, outcome: std::result::Result<&Value, &str>) -> Result<()> {
+        bounded("record what came of job", id, self.close_job(id, outcome)).await
+    }
+
+    async fn set_published(&self, build: Uuid, store: StoreKind) -> Result<()> {
+        let work = self.publish(build, store);
+        bounded("record as published in", store.as_str(), work).await
+    }
+
+    async fn topics(&self, build: Uuid) -> Result<Vec<TopicRecord>> {
+        bounded("read", "the topics of a build", self.topics_of(build)).await
+    }
+
+    async fn add_topic(&self, build: Uuid, topic: &TopicRecord) -> Result<TopicRecord> {
+        let work = self.record_topic(build, topic);
+        bounded("record topic", &topic.topic, work).await
+    }
+
+    async fn envelope(&self, topic: &str, id: &str) -> Result<Option<String>> {
+        bounded("read the envelope of", topic, self.envelope_of(topic, id)).await
+    }
+
+    async fn remember_envelope(&self, topic: &str, id: &str, envelope: &str) -> Result<String> {
+        let work = self.first_envelope(topic, id, envelope);
+        bounded("remember the envelope of", topic, work).await
+    }
+
+    async fn decisions(&self) -> Result<Vec<Decision>> {
+        bounded("read", "the decisions", self.all_decisions()).await
+    }
+
+    async fn decide(&self, decision: &Decision, reason: &str, actor: &str) -> Result<bool> {
+        bounded("record the decision on", &decision.record, async {
+            let mut session = self.write().await?;
+            let why = (reason, actor);
+            let result = self.decide_in(&mut session, decision, why).await;
+            self.db.close(session, result).await
+        })
+        .await
+    }
+
+    async fn report(&self, instance: &str, report: &Value) -> Result<()> {
+        let work = self.write_report(instance, report);
+        bounded("write", "this instance's report", work).await
     }
 
     async fn reports(&self, max_age_seconds: f64) -> Result<Vec<InstanceReport>> {
-        bounded("read", "the instances' reports", async {
-            let sql = format!(
-                "SELECT instance, report, age FROM (SELECT instance, report, \
-                 extract(epoch FROM clock_timestamp() - at)::float8 AS age FROM {}) AS aged \
-                 WHERE age <= $1 ORDER BY instance",
-                self.table("instances")
-            );
-            let mut session = self.open().await?;
-            let rows: Vec<(String, serde_json::Value, f64)> = sqlx::query_as(AssertSqlSafe(sql))
-                .bind(max_age_seconds)
-                .fetch_all(&mut *session)
-                .await?;
-            session.keep();
-            let report = |(instance, report, age): (String, _, f64)| InstanceReport {
-                instance,
-                report,
-                age_seconds: age.max(0.0),
-            };
-            Ok(rows.into_iter().map(report).collect())
-        })
-        .await
+        let work = self.read_reports(max_age_seconds);
+        bounded("read", "the instances' reports", work).await
     }
 
     async fn forget(&self, instance: &str) -> Result<()> {
-        bounded("remove", "this instance's report", async {
-            let sql = format!(
-                "DELETE FROM {} WHERE instance = $1",
-                self.table("instances")
-            );
-            let mut session = self.open().await?;
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(instance)
-                .execute(&mut *session)
-                .await?;
-            session.keep();
-            Ok(())
-        })
-        .await
+        let work = self.remove_report(instance);
+        bounded("remove", "this instance's report", work).await
     }
 }

@@ -1,11 +1,15 @@
 -- Moves cursors, each for itself.
 --
 -- KEYS: cursors, meta. ARGV: build, packed moves.
--- Reply: {gone} | {cursors, stored before…}
+-- Reply: {gone} | {cursors, stored before…} | {held, stored…}: nothing was moved
 
 local cursors, meta, build = KEYS[1], KEYS[2], ARGV[1]
 local moves, stored, newest = read_moves(cursors, meta, build, ARGV[2])
 if not moves then
+  return stored
+end
+if held(newest.hold) then
+  table.insert(stored, 1, 'held')
   return stored
 end
 local to_cursors, to_meta = { 'HSET', cursors }, { 'HSET', meta }

@@ -2,7 +2,7 @@
 --
 -- KEYS: cursors, meta, and the stems of row keys and of the keys of latest orders.
 -- ARGV: build, packed moves, packed columns, packed rows (see `batch.rs`).
--- Reply: {applied} | {gone} | {cursors, stored…} | {changed, row…}, each with
+-- Reply: {applied} | {gone} | {cursors, stored…} | {held} | {changed, row…}, each with
 -- its key, its columns and its orders | {overflow | corrupt, column}
 
 local cursors, meta, row_stem, order_stem = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -15,6 +15,9 @@ end
 if not all_there(moves, stored_cursors) then
   table.insert(stored_cursors, 1, 'cursors')
   return stored_cursors
+end
+if held(newest.hold) then
+  return { 'held' }
 end
 
 -- Columns: name, kind, scale or false, digits before the point, highest integer or false,
@@ -56,6 +59,10 @@ for _, packed in ipairs(cmsgpack.unpack(ARGV[3])) do
     reads[#reads + 1] = column.name
     column.slot = #reads
   end
+end
+if newest.copied then
+  -- Read, compared and removed with the orders, and never written.
+  ordered[#ordered + 1] = PAGE
 end
 -- A row is there when its first key column is. Other fields tell as well, if there are any.
 local mark = key_columns[1].name

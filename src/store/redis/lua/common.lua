@@ -12,6 +12,12 @@ local tonumber, unpack = tonumber, unpack
 -- Lua's stack takes about 8,000 values: no call gets more than this.
 local MOST = 7000
 
+-- For how many microseconds live batches may wait for a cutover.
+local HOLD = 200000
+
+-- Where the orders of a copied row say with which page it was copied; no column is named so.
+local PAGE = '#page'
+
 -- The reply for a read that failed, naming what the key should have been.
 local function refuse(kind, reply)
   if find(reply.err, 'WRONGTYPE', 1, true) then
@@ -115,7 +121,8 @@ end
 
 -- Reads the cursors of packed moves (four entries each: field, what is expected there, what it
 -- becomes, newest event time or false). Gives the moves, the stored cursor per move and the
--- stored newest times; or nil and the reply: ours to return when the build is absent.
+-- stored newest times, with `copied` (by how many pages) and `hold` beside them; or nil and the
+-- reply: ours to return when the build is absent.
 local function read_moves(cursors, meta, build, packed)
   local moves = cmsgpack.unpack(packed)
   local fields, times = { 'build' }, {}
@@ -130,13 +137,13 @@ local function read_moves(cursors, meta, build, packed)
     return nil, { 'gone' }
   end
   table.remove(stored, 1)
-  local newest = {}
-  if #times > 0 then
-    newest = hmget(meta, times)
-    if newest.err then
-      return nil, refuse('meta', newest)
-    end
+  times[#times + 1] = 'copied'
+  times[#times + 1] = 'hold'
+  local newest = hmget(meta, times)
+  if newest.err then
+    return nil, refuse('meta', newest)
   end
+  newest.copied, newest.hold = newest[#times - 1], newest[#times]
   return moves, stored, newest
 end
 
@@ -148,6 +155,22 @@ local function all_there(moves, stored)
     end
   end
   return true
+end
+
+-- The server's time in microseconds.
+local function now()
+  local time = call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- Whether batches wait for a cutover. A hold that lies further ahead than holds last was set
+-- by a clock that has gone back since.
+local function held(hold)
+  if not hold then
+    return false
+  end
+  local left = tonumber(hold) - now()
+  return left > 0 and left <= HOLD
 end
 
 -- Adds a move to the fields and values to set in the cursors and in what is known beside them.

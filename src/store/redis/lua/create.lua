@@ -2,7 +2,7 @@
 --
 -- KEYS: cursors, meta, live. ARGV: build, number, packed fields and cursors in turn.
 -- Reply: created | there (the same build) | other (another build) | leftovers (an earlier
--- generation of this number lost its identity; its keys have to go first)
+-- generation of this number lost its identity or never got one; its keys have to go first)
 
 local cursors, meta, live = KEYS[1], KEYS[2], KEYS[3]
 local stored = hmget(cursors, { 'build' })
@@ -11,6 +11,8 @@ if stored.err then
 elseif stored[1] then
   return stored[1] == ARGV[1] and 'there' or 'other'
 elseif call('EXISTS', meta) == 1 then
+  -- Whoever copies rows into it stops.
+  call('HDEL', meta, 'copying')
   return 'leftovers'
 end
 local named = pcall('GET', live)

@@ -1,0 +1,220 @@
+//! Seeing a build through: copy its base where that was asked for, wait until it has caught up, verify it,
+//! record that it is ready, promote it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::catalog::{Catalog, Entry};
+use super::coordinator::Task;
+use super::reconcile::skips;
+use super::verify::{Side, Verification, Verifier};
+use crate::fault::{Fault, Result};
+use crate::position::{Position, TopicPartition};
+use crate::projection::StoreKind;
+use crate::store::control::{Answered, Base, Decision, Promote};
+use crate::store::{Cursor, Generation, ViewStore};
+
+/// How often it is looked whether a build has caught up.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// How many offsets a partition may be behind and still count as caught up: verification levels what is
+/// missing, and the cutover waits for the rest.
+const NEAR: u64 = 5_000;
+
+/// Runs until the generation is ready (and promoted), has failed, or the lease is lost.
+pub(super) async fn run(task: &Task) -> Result<()> {
+    if !task.entry.record.ready {
+        if task.entry.record.options.base == Base::Live {
+            copy(task).await?;
+        }
+        catch_up(task).await?;
+        let found = verify(task).await?;
+        if !record(task, &found).await? {
+            return Ok(());
+        }
+        failpoint!("rebuild::ready");
+    }
+    if task.entry.record.options.promote == Promote::Auto {
+        let record = &task.entry.record;
+        let starter = &task.workshop.starter;
+        let answer = starter.promote(&record.projection, record.number, &record.actor);
+        if let Answered::Refused(why) = answer.await? {
+            return Err(Fault::transient(why));
+        }
+    }
+    Ok(())
+}
+
+fn store(task: &Task, kind: StoreKind) -> Result<&Arc<dyn ViewStore>> {
+    let store = task.workshop.stores.get(&kind);
+    store.ok_or_else(|| Fault::misconfigured(format!("this instance is not connected to {kind}")))
+}
+
+fn generation(entry: &Entry) -> Result<Generation> {
+    entry.generation().ok_or_else(|| {
+        Fault::misconfigured(format!(
+            "this instance cannot run {entry}: its definition cannot be read"
+        ))
+    })
+}
+
+/// Copies the live rows in every store that does not hold the generation yet.
+async fn copy(task: &Task) -> Result<()> {
+    let to = generation(&task.entry)?;
+    for (kind, _) in &task.entry.record.stores {
+        let store = store(task, *kind)?;
+        if store.cursors(&to).await?.is_some() {
+            continue;
+        }
+        let catalog = task.catalog();
+        let live = catalog.live(&to.projection, *kind);
+        let from = generation(live.ok_or_else(|| {
+            Fault::transient(format!(
+                "no generation is live in {kind} whose rows could be copied"
+            ))
+        })?)?;
+        task.phase(format!("copying {kind}"));
+        let (notes, build) = (task.workshop.notes.clone(), to.build);
+        let progress = move |rows: u64| {
+            notes.set(build, format!("copying {kind}: {rows} rows"), None);
+        };
+        let starts = explicit_starts(task);
+        store.create_from(&from, &to, starts, &progress).await?;
+        tracing::info!(generation = %to, store = %kind, "rows copied");
+    }
+    Ok(())
+}
+
+/// Where the copy begins to read, when it is not where its rows stand.
+fn explicit_starts(task: &Task) -> &[(TopicPartition, Position)] {
+    match task.entry.record.options.explicit_starts {
+        true => &task.entry.starts,
+        false => &[],
+    }
+}
+
+/// Waits until the generation has caught up in all of its stores.
+async fn catch_up(task: &Task) -> Result<()> {
+    let to = generation(&task.entry)?;
+    task.phase("catching up");
+    loop {
+        let mut near = true;
+        for (kind, _) in &task.entry.record.stores {
+            near = near && is_near(task, *kind, &to).await?;
+        }
+        if near {
+            return Ok(());
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// Whether every partition is near the live generation's position, or near the end of the log.
+async fn is_near(task: &Task, kind: StoreKind, to: &Generation) -> Result<bool> {
+    let store = store(task, kind)?;
+    let Some(cursors) = store.cursors(to).await? else {
+        return Ok(false);
+    };
+    let catalog = task.catalog();
+    let live = match catalog
+        .live(&to.projection, kind)
+        .and_then(Entry::generation)
+    {
+        Some(live) => store.cursors(&live).await?.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    for partition in partitions(task, &catalog) {
+        let Some(position) = position(&cursors, &partition) else {
+            return Ok(false);
+        };
+        let end = match position_of_live(&live, &partition) {
+            Some(live) => live,
+            None => task.workshop.source.bounds(&partition).await?.high,
+        };
+        if position.distance_to(end) > NEAR {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn position(cursors: &[Cursor], partition: &TopicPartition) -> Option<Position> {
+    let mut cursors = cursors.iter();
+    let found = cursors.find(|cursor| cursor.partition == *partition);
+    found.map(|cursor| cursor.position)
+}
+
+fn position_of_live(live: &[Cursor], partition: &TopicPartition) -> Option<Position> {
+    position(live, partition)
+}
+
+/// All partitions that the generation reads.
+fn partitions(task: &Task, catalog: &Catalog) -> Vec<TopicPartition> {
+    let build = task.entry.record.build;
+    let mut entries = catalog.entries.iter();
+    let entry = entries.find(|entry| entry.record.build == build);
+    let topics = entry.map_or(&task.entry.topics, |entry| &entry.topics);
+    let of_topic = |(topic, read): (&Arc<str>, &crate::pipeline::TopicUse)| {
+        let topic = Arc::clone(topic);
+        (0..read.partitions).map(move |number| TopicPartition::new(Arc::clone(&topic), number))
+    };
+    topics.iter().flat_map(of_topic).collect()
+}
+
+/// Compares it with the live generation in every store that holds both.
+async fn verify(task: &Task) -> Result<Vec<Verification>> {
+    let decisions = task.workshop.control.decisions().await?;
+    let mut found = Vec::new();
+    for (kind, _) in &task.entry.record.stores {
+        let catalog = task.catalog();
+        let Some(live) = catalog.live(&task.entry.record.projection, *kind) else {
+            continue;
+        };
+        let (first, second) = (side(live, &decisions)?, side(&task.entry, &decisions)?);
+        task.phase(format!("verifying {kind}"));
+        failpoint!("rebuild::verifying");
+        let (notes, build) = (task.workshop.notes.clone(), task.entry.record.build);
+        let progress = move |keys: u64| {
+            notes.set(build, format!("verifying {kind}: {keys} keys"), None);
+        };
+        let excerpts = Arc::clone(&task.workshop.excerpts);
+        let verifier = Verifier::new(Arc::clone(store(task, *kind)?), excerpts);
+        found.push(verifier.compare(&first, &second, &progress).await?);
+    }
+    Ok(found)
+}
+
+/// A generation as one side of a comparison.
+pub(super) fn side(entry: &Entry, decisions: &[Decision]) -> Result<Side> {
+    let definition = entry.definition.as_ref().map_err(Fault::misconfigured)?;
+    Ok(Side {
+        generation: generation(entry)?,
+        plan: Arc::clone(&definition.plan),
+        hash: Arc::clone(&entry.record.hash),
+        skips: Arc::new(skips(entry, decisions)),
+    })
+}
+
+/// Records what verification found: whether the build may be cut over.
+async fn record(task: &Task, found: &[Verification]) -> Result<bool> {
+    let (control, record) = (&task.workshop.control, &task.entry.record);
+    let json = serde_json::to_value(found)
+        .map_err(|error| Fault::bug(format!("verification could not be rendered: {error}")))?;
+    let max_changed = record.options.max_changed;
+    let failed: Vec<String> = found
+        .iter()
+        .filter(|found| !found.passes(false, max_changed))
+        .map(|found| found.describe(max_changed))
+        .collect();
+    if failed.is_empty() {
+        tracing::info!(generation = %task.entry, "verified: ready");
+        return control.set_ready(&task.lease, record.build, &json).await;
+    }
+    let why = format!("verification failed: {}", failed.join("; "));
+    tracing::error!(generation = %task.entry, why, "not cut over; the live generation stays");
+    let verification = Some(&json);
+    control
+        .set_failed(&task.lease, record.build, &why, verification)
+        .await?;
+    Ok(false)
+}
