@@ -151,12 +151,12 @@ pub struct BuildStatus {
     pub rate_limit: Option<f64>,
     /// Why not more: `none`, `max rate`, `live lag`, `store`, `paused`.
     pub limited_by: String,
-    /// What it does now: `copying`, `catching up`, `verifying`, `ready`, `cutting over`; empty when it is not being
-    /// built.
+    /// What it does now, such as `copying postgres: 1200 rows`, `catching up`, `verifying redis`, `ready`,
+    /// `cutting over`.
     pub phase: String,
     /// What verification found, per store; null before.
     pub verification: Option<Vec<Verification>>,
-    /// Why it failed, or why the last attempt to cut over was given up; null when neither.
+    /// What is in its way, why it failed, or why the last attempt to cut over was given up; null when none of it.
     pub trouble: Option<String>,
 }
 

@@ -39,7 +39,8 @@ pub(super) fn describe(found: &Verification) -> String {
         );
     }
     if !found.examples.is_empty() {
-        let header = ["key", "column", "this", &*found.against, ""];
+        // The first side is the one that is not named.
+        let header = ["key", "column", "other", &*found.against, ""];
         let rows = found.examples.iter().flat_map(rows).collect();
         text += &output::table(&header, rows);
     }

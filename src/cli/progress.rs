@@ -21,9 +21,11 @@ pub(super) fn line(build: &BuildStatus) -> String {
     parts.push(limit(build));
     parts.retain(|part| !part.is_empty());
     let what = doing(build);
-    match parts.is_empty() {
-        true => what.to_owned(),
-        false => format!("{what}: {}", parts.join(", ")),
+    match (parts.is_empty(), what.contains(':')) {
+        (true, _) => what.to_owned(),
+        // `copying postgres: 1200 rows`
+        (false, true) => format!("{what}, {}", parts.join(", ")),
+        (false, false) => format!("{what}: {}", parts.join(", ")),
     }
 }
 

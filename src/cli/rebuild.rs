@@ -90,11 +90,17 @@ impl Rebuild {
     fn begun(&self, client: &Client, body: &str) -> Result<(), Failure> {
         let detail: GenerationDetail = read(body)?;
         let (name, number) = (&detail.projection, detail.status.generation);
-        let begun = format!("{name}: generation {number} is being built");
+        // The first one of a projection that was dropped is live at once.
+        let doing = match detail.is_everywhere("live") {
+            true => "is live",
+            false => "is being built",
+        };
+        let begun = format!("{name}: generation {number} {doing}");
         match (self.wait, self.json) {
             (true, _) => {
                 output::error_line(&format!("{begun}; Ctrl-C ends only the waiting"));
-                wait(client, detail, Goal::Built, self.json)
+                let manual = self.promote == Promote::Manual;
+                wait(client, detail, Goal::Built { manual }, self.json)
             }
             (false, true) => {
                 output::line(body);

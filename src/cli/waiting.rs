@@ -17,8 +17,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
-    /// It is built and readers see it everywhere; or it is ready, where an operator decides.
-    Built,
+    /// It is built and readers see it everywhere; or it is ready, where an operator decides about that.
+    Built {
+        /// Whether an operator decides.
+        manual: bool,
+    },
     /// Readers see it everywhere.
     Live,
     /// It is gone.
@@ -186,35 +189,30 @@ fn end(detail: &GenerationDetail, goal: Goal) -> Option<End> {
         return Some(End::Missed("was removed".into()));
     }
     match goal {
-        Goal::Built => not_wanted_yet(detail, trouble),
+        Goal::Built { manual } => not_wanted_yet(detail, manual, trouble),
         _ => no_longer_wanted(detail, trouble),
     }
 }
 
-/// How a build that is not live yet may end.
-fn not_wanted_yet(detail: &GenerationDetail, trouble: Option<&str>) -> Option<End> {
+/// How a build that is not live yet may end. A cutover that is given up leaves the rest to an operator.
+fn not_wanted_yet(detail: &GenerationDetail, manual: bool, trouble: Option<&str>) -> Option<End> {
     if detail.is_everywhere("standby") && !detail.wanted {
         let text = "was live, and is standby again: another one was promoted since";
         return Some(End::Reached(text.into()));
     }
-    let ready = detail
-        .status
-        .build
-        .as_ref()
-        .is_some_and(|build| build.ready);
-    if !ready || detail.wanted {
+    let build = detail.status.build.as_ref();
+    let ready = build.is_some_and(|build| build.ready);
+    if !ready || detail.wanted || detail.options.promote == Promote::Auto {
         return None;
     }
     let again = promote(detail);
-    match (trouble, detail.options.promote) {
-        (Some(why), _) => Some(End::Missed(format!(
-            "is ready, and its cutover was given up: {why}; `{again}` tries it again"
-        ))),
-        (None, Promote::Manual) => Some(End::Reached(format!(
-            "is ready: `{again}` lets readers see it"
-        ))),
-        (None, Promote::Auto) => None,
+    if manual {
+        let text = format!("is ready: `{again}` lets readers see it");
+        return Some(End::Reached(text));
     }
+    let why = trouble.unwrap_or("another one was promoted");
+    let text = format!("is ready, and its cutover was given up: {why}; `{again}` tries it again");
+    Some(End::Missed(text))
 }
 
 fn no_longer_wanted(detail: &GenerationDetail, trouble: Option<&str>) -> Option<End> {
