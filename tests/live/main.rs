@@ -3,9 +3,16 @@
 //! Every module is `cfg(test)`, so that the lints know its helper functions for tests.
 
 #[cfg(test)]
+#[path = "../support/chaos.rs"]
+mod chaos;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod rebuild;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
