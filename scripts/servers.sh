@@ -4,6 +4,9 @@
 #   servers_start DIR    starts what the conventional variables do not name, with its data in DIR
 #   servers_stop         stops what servers_start started, by pid
 #
+# With KAFKA_WITH_GATE=1, a broker started here has a second listener that names another address than its own, and
+# KAFKA_GATE is `address,address of the second listener,what that one calls itself`.
+#
 # Sets and exports KAFKA_BROKERS, DATABASE_URL and REDIS_URL. KAFKA_PID, POSTGRES_DATA and REDIS_PID tell what
 # was started here. Installs Debian packages, and Kafka from Maven Central into .cache, where they are missing.
 
@@ -67,17 +70,26 @@ POM
 kafka_start() {
   install_missing java=default-jre-headless
   kafka_libs
-  local dir=$1/kafka port controller
+  local dir=$1/kafka port controller listeners advertised
   port=$(free_port); controller=$(free_port)
+  listeners=PLAINTEXT://127.0.0.1:$port advertised=PLAINTEXT://127.0.0.1:$port
+  if [ -n "${KAFKA_WITH_GATE:-}" ]; then
+    # Clients that come to this listener are sent to the gate, where a test puts its proxy.
+    local behind gate
+    behind=$(free_port); gate=$(free_port)
+    listeners+=,GATED://127.0.0.1:$behind advertised+=,GATED://127.0.0.1:$gate
+    export KAFKA_GATE=127.0.0.1:$port,127.0.0.1:$behind,127.0.0.1:$gate
+  fi
   mkdir -p "$dir"
   cat >"$dir/server.properties" <<CONF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=$listeners,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=$advertised
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,GATED:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4

@@ -12,6 +12,7 @@ mod ceiling;
 mod events;
 mod follow;
 mod produce;
+mod rebuild;
 mod verify;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,10 @@ enum Action {
     /// Writes the same load straight into a server; prints events per second and seconds, then
     /// how many events and rows a batch had on average.
     Ceiling(ceiling::Ceiling),
+    /// Creates a topic and publishes the backlog of a rebuild to it.
+    Prepare(rebuild::Prepare),
+    /// Has a view rebuilt under steady traffic; prints what readers noticed, and what it cost.
+    Rebuild(Box<rebuild::Rebuild>),
 }
 
 /// What is measured.
@@ -79,5 +84,7 @@ fn main() -> anyhow::Result<()> {
         Action::Follow(follow) => follow.run(),
         Action::Verify(verify) => verify.run(&runtime),
         Action::Ceiling(ceiling) => ceiling.run(&runtime),
+        Action::Prepare(prepare) => prepare.run(&runtime),
+        Action::Rebuild(rebuild) => rebuild.run(&runtime),
     }
 }

@@ -6,9 +6,16 @@
 #[path = "../support/control_contract.rs"]
 mod control_contract;
 #[cfg(test)]
+#[path = "../support/chaos.rs"]
+mod chaos;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
 mod kafka;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod rebuild;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]

@@ -7,6 +7,11 @@ mod api;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
+#[path = "../support/chaos.rs"]
+mod chaos_proxy;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::{Deployment, Instance, caught_up, full, wait_until};
+use crate::harness::{Deployment, Instance, caught_up, full, wait_until};
 use crate::shop::expect::{Expected, Rows};
 use crate::shop::stream::{Shape, Stream};
 
@@ -171,7 +171,7 @@ async fn the_kip_848_protocol_stays_exact_through_joins_and_leaves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_goes_on_while_redis_is_away_and_redis_catches_up_exactly() {
     let mut deployment = Deployment::shop(3).await;
-    let mut server = super::harness::RedisServer::start();
+    let mut server = crate::harness::RedisServer::start();
     deployment.redis_url = server.url();
     deployment.redis = redis::Client::open(server.url()).unwrap();
     let mut stream = Stream::new(shape(13));

@@ -1,6 +1,7 @@
 //! The whole service: the real program against a real Kafka, Postgres and Redis.
 
+mod crashes;
 mod exactness;
-mod harness;
+mod faults;
 mod refusals;
 mod takeover;

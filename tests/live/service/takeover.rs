@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::harness::{Deployment, Instance, caught_up, server, wait_until};
+use crate::harness::{Deployment, Instance, caught_up, server, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
