@@ -33,6 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "generation",
         &[
+            "event",
             "fault",
             "pipeline",
             "position",

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::super::Verifier;
 use super::{COUNTER, LADDER, Side, World, key, set};
-use crate::fault::Result;
+use crate::fault::{FaultKind, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Row, RowDelta, RowKey, StoreKind};
 use crate::store::{
-    Batch, Claimed, ComparePage, Cursor, FoldRows, Generation, Move, Outcome, PageToken, PointRead,
-    Verdict, ViewStore,
+    BasePages, Batch, Claimed, ComparePage, Cursor, FoldRows, Generation, Move, Outcome, PageToken,
+    PointRead, Verdict, ViewStore,
 };
 
 /// Which partitions feed a row.
@@ -37,6 +37,8 @@ struct Racing {
     feeding: Feeding,
     deletes: bool,
     random: Mutex<StdRng>,
+    /// What the second generation is taken to be copied from.
+    base: Mutex<Option<BasePages>>,
 }
 
 impl fmt::Debug for Racing {
@@ -61,6 +63,7 @@ impl Racing {
             feeding,
             deletes: feeding == Feeding::Home && text.contains("gone"),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
+            base: Mutex::default(),
         };
         for _ in 0..20 {
             racing.go_on().await;
@@ -195,6 +198,39 @@ impl ViewStore for Racing {
         let store = &self.world.store;
         store.compare_page(first, second, after, rows).await
     }
+
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
+        let base = self.base.lock().await;
+        Ok(base.clone().filter(|_| generation.number == 2))
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_compared_when_it_has_passed_its_end_and_never_with_the_log() {
+    let racing = Racing::new(7, 1, COUNTER, Feeding::Home).await;
+    let (first, second) = (&racing.sides[0], &racing.sides[1]);
+    let verifier = racing.verifier();
+    let copied = |to| {
+        Some(BasePages(vec![vec![(
+            super::partition(0),
+            Position::at(to),
+        )]]))
+    };
+    *racing.base.lock().await = copied(1_000_000);
+    let early = verifier.compare(first, second, &|_| ()).await.unwrap_err();
+    assert_eq!(early.kind, FaultKind::Transient, "{early}");
+    *racing.base.lock().await = copied(1);
+    let found = verifier.compare(first, second, &|_| ()).await.unwrap();
+    assert_eq!(found.differing, 0);
+    let starts = racing.world.starts();
+    let refused = verifier.against_log(second, &starts, 1.0, &|_| ()).await;
+    assert_eq!(refused.unwrap_err().kind, FaultKind::Misconfigured);
+    assert!(
+        verifier
+            .against_log(first, &starts, 1.0, &|_| ())
+            .await
+            .is_ok()
+    );
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
