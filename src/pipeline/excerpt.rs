@@ -131,3 +131,116 @@ impl Excerpts {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::event::Envelope;
+    use crate::fault::FaultKind;
+    use crate::source::memory::{Call, MemoryRecord, MemorySource};
+
+    struct Plain;
+
+    #[async_trait]
+    impl Envelopes for Plain {
+        async fn known(&self, _topic: &str) -> Result<Option<Envelope>> {
+            Ok(Some(Envelope::Plain))
+        }
+
+        async fn remember(&self, _topic: &str, detected: Envelope) -> Result<Envelope> {
+            Ok(detected)
+        }
+    }
+
+    fn partition() -> TopicPartition {
+        TopicPartition::new("t", 0)
+    }
+
+    /// A log of `records` records, with two holes at its end.
+    fn log(records: usize) -> (MemorySource, Excerpts) {
+        let source = MemorySource::default();
+        source.create_topic("t", 1);
+        for _ in 0..records {
+            let record = MemoryRecord::new("", "{}");
+            source.append(&partition(), record).unwrap();
+        }
+        source.skip(&partition(), 2).unwrap();
+        let excerpts = Excerpts::new(Arc::new(source.clone()), Arc::new(Plain));
+        (source, excerpts)
+    }
+
+    /// The offsets of the range.
+    async fn offsets(excerpts: &Excerpts, from: i64, to: i64) -> Result<Vec<i64>> {
+        let range = Range {
+            from: Position::at(from),
+            to: Position::at(to),
+        };
+        let mut offsets = Vec::new();
+        let mut each = |chunk: &Chunk| {
+            let inside = chunk.first_at(range.from)..chunk.first_at(range.to);
+            offsets.extend(inside.map(|index| chunk.offset(index)));
+            Ok(())
+        };
+        let partition = partition();
+        excerpts.read(&partition, range, &[], &mut each).await?;
+        Ok(offsets)
+    }
+
+    #[tokio::test]
+    async fn a_range_ends_in_the_midst_of_a_chunk_or_in_a_hole() {
+        let (source, excerpts) = log(5);
+        assert_eq!(offsets(&excerpts, 1, 3).await.unwrap(), [1, 2]);
+        assert_eq!(offsets(&excerpts, 3, 7).await.unwrap(), [3, 4]);
+        assert!(offsets(&excerpts, 5, 6).await.unwrap().is_empty());
+        // Nothing is asked of the broker for nothing.
+        source.fail(Call::Bounds, Fault::transient("away"));
+        assert!(offsets(&excerpts, 3, 3).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn long_ranges_come_in_several_chunks() {
+        let (_, excerpts) = log(12_000);
+        let all: Vec<i64> = (10..11_990).collect();
+        assert_eq!(offsets(&excerpts, 10, 11_990).await.unwrap(), all);
+    }
+
+    #[tokio::test]
+    async fn what_retention_took_is_named_i14() {
+        let (source, excerpts) = log(5);
+        source
+            .truncate_before(&partition(), Position::at(2))
+            .unwrap();
+        let fault = offsets(&excerpts, 1, 3).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Misconfigured);
+        assert!(fault.message.contains("begins at 2"), "{fault}");
+        assert_eq!(offsets(&excerpts, 2, 3).await.unwrap(), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_log_is_given_up_and_can_be_read_again() {
+        let (source, excerpts) = log(5);
+        source.stall(&partition());
+        let fault = offsets(&excerpts, 0, 3).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+        source.resume(&partition());
+        assert_eq!(offsets(&excerpts, 0, 3).await.unwrap(), [0, 1, 2]);
+        // So is what lies behind the end of the log.
+        let fault = offsets(&excerpts, 9, 10).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+    }
+
+    #[tokio::test]
+    async fn one_partition_is_read_by_several_at_a_time() {
+        let (source, excerpts) = log(5);
+        source.stall(&partition());
+        let both = async { tokio::join!(offsets(&excerpts, 0, 2), offsets(&excerpts, 1, 3)) };
+        let resume = async {
+            tokio::task::yield_now().await;
+            source.resume(&partition());
+        };
+        let ((first, second), ()) = tokio::join!(both, resume);
+        assert_eq!((first.unwrap(), second.unwrap()), (vec![0, 1], vec![1, 2]));
+    }
+}

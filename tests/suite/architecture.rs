@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "generation",
         &[
+            "event",
             "fault",
             "pipeline",
             "position",
