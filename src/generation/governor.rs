@@ -38,7 +38,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// What the governor looks at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Inputs {
+pub(super) struct Inputs {
     /// For how long readers of the live views on this instance have been waiting, in seconds: the greatest.
     pub live_lag: f64,
     /// Whether a store that the build writes to cannot be reached.
@@ -66,7 +66,7 @@ pub struct Limit {
 
 /// Decides for one build on one instance. Meant to be asked a few times a second.
 #[derive(Clone, Debug)]
-pub struct Governor {
+pub(super) struct Governor {
     limit: f64,
     /// Why the limit is what it is.
     reason: &'static str,
@@ -99,7 +99,7 @@ const SLOW_START: &str = "slow start";
 
 impl Governor {
     /// What the build may read from now on.
-    pub fn decide(&mut self, inputs: Inputs, now: Instant) -> Limit {
+    pub(super) fn decide(&mut self, inputs: Inputs, now: Instant) -> Limit {
         let elapsed = self
             .last
             .map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
@@ -191,7 +191,7 @@ impl Limit {
 
 /// What the board shows about a build and the live views beside it, for [`Governor::decide`]. The operator's part of it
 /// (most rate, target, pause) is left unlimited. `now_ms` is in milliseconds since the epoch.
-pub fn inputs_from(
+pub(super) fn inputs_from(
     board: &Board,
     build: Uuid,
     stores: &[StoreKind],
@@ -234,7 +234,7 @@ pub fn inputs_from(
 }
 
 /// How many partitions of the build this instance has that have not been read to the end of the log.
-pub fn unfinished_here(board: &Board, build: Uuid) -> usize {
+pub(super) fn unfinished_here(board: &Board, build: Uuid) -> usize {
     let tracks = board.tracks();
     let unfinished = tracks
         .iter()
@@ -245,7 +245,7 @@ pub fn unfinished_here(board: &Board, build: Uuid) -> usize {
 
 /// One instance's share of the most rate of a build: as its part of the partitions that are not at the end of
 /// the log yet. Whoever has none needs none, but may take what one partition would get when it falls behind.
-pub fn share_of(max_rate: u64, unfinished_here: usize, unfinished_everywhere: usize) -> f64 {
+pub(super) fn share_of(max_rate: u64, unfinished_here: usize, unfinished_everywhere: usize) -> f64 {
     let all = unfinished_everywhere.max(unfinished_here).max(1);
     max_rate as f64 * unfinished_here.max(1) as f64 / all as f64
 }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
 use super::catalog::Catalog;
-use super::governor::{Governor, Limit, Surroundings, share};
+use super::governor::{self, Governor, Inputs, Limit};
 use crate::pipeline::{Board, Pace, TrackName, TrackStatus};
 use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
@@ -32,8 +32,9 @@ pub struct Pacing {
 #[derive(Debug)]
 struct Build {
     projection: Arc<str>,
-    /// All partitions that it reads, in the whole deployment.
-    partitions: usize,
+    /// Its partitions that are not at the end of the log yet, in the whole deployment.
+    unfinished: usize,
+    stores: Vec<StoreKind>,
     max_rate: Option<u64>,
     paused: bool,
     /// Whether it is still building anywhere: nothing else is governed.
@@ -46,6 +47,12 @@ struct Build {
     state: &'static str,
 }
 
+/// Where there is nothing to limit.
+const FREE: Limit = Limit {
+    rate: None,
+    reason: "none",
+};
+
 /// The states of a rebuild, as the metric shows them.
 const STATES: [&str; 4] = ["building", "paused", "ready", "cutting over"];
 
@@ -53,13 +60,14 @@ impl Build {
     fn new(record: &GenerationRecord) -> Self {
         Self {
             projection: Arc::clone(&record.projection),
-            partitions: 0,
+            unfinished: usize::MAX,
+            stores: record.stores.iter().map(|(store, _)| *store).collect(),
             max_rate: None,
             paused: record.paused,
             building: false,
             pace: Pace::default(),
             governor: Governor::default(),
-            limit: Limit::default(),
+            limit: FREE,
             starts: HashMap::new(),
             state: "building",
         }
@@ -160,8 +168,10 @@ impl Pacing {
             gone.retain(|build| *build != record.build);
             let build = held.entry(record.build);
             let build = build.or_insert_with(|| Build::new(record));
-            let all = entry.topics.values().map(|topic| topic.partitions);
-            build.partitions = all.map(|n| usize::try_from(n).unwrap_or(0)).sum();
+            if build.unfinished == usize::MAX {
+                let all = entry.topics.values().map(|topic| topic.partitions);
+                build.unfinished = all.map(|n| usize::try_from(n).unwrap_or(0)).sum();
+            }
             let limits = [record.options.max_rate, self.max_rate];
             build.max_rate = limits.into_iter().flatten().min();
             build.paused = record.paused;
@@ -171,7 +181,7 @@ impl Pacing {
             build.building = record.is_anywhere(State::Building);
             if was_building && !build.building {
                 build.pace.set(None);
-                build.limit = Limit::default();
+                build.limit = FREE;
                 forget(&build.projection);
             }
         }
@@ -179,6 +189,13 @@ impl Pacing {
             if let Some(build) = held.remove(&build).filter(|build| build.building) {
                 forget(&build.projection);
             }
+        }
+    }
+
+    /// Takes over how many partitions of builds are not at the end of the log yet, as all instances report.
+    pub fn set_unfinished(&self, unfinished: &BTreeMap<Uuid, usize>) {
+        for (id, build) in self.held().iter_mut() {
+            build.unfinished = unfinished.get(id).copied().unwrap_or(0);
         }
     }
 
@@ -201,13 +218,21 @@ impl Pacing {
 
     fn tick(&self, now: Instant) {
         let tracks = self.board.tracks();
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_millis() as i64);
         let mut held = self.held();
         for (id, build) in held.iter_mut().filter(|(_, build)| build.building) {
-            let around = Surroundings::of(&tracks, *id);
-            let max_rate = build
-                .max_rate
-                .map(|most| share(most, around.partitions, build.partitions));
-            let inputs = around.inputs(max_rate, self.live_lag_target, build.paused);
+            let found = governor::inputs_from(&self.board, *id, &build.stores, now_ms, now);
+            let here = governor::unfinished_here(&self.board, *id);
+            let share = |most| governor::share_of(most, here, build.unfinished);
+            let inputs = Inputs {
+                max_rate: build.max_rate.map(share),
+                live_lag_target: self.live_lag_target.as_secs_f64(),
+                paused: build.paused,
+                ..found
+            };
+            self.note_rate(inputs.measured);
             build.limit = build.governor.decide(inputs, now);
             build.pace.set(build.limit.rate);
             build.publish(*id, &tracks);

@@ -240,10 +240,9 @@ async fn work(worker: Worker<'_>, mut reconciler: Reconciler, shutdown: &Cancell
             if let Some(engine) = &engine {
                 engine.set_pipelines(pipelines);
             }
-            let proposals = Tracks::gather(connections, facts, &reporter)
-                .await
-                .proposals;
-            coordinator.step(&facts.catalog(), &proposals).await
+            let tracks = Tracks::gather(connections, facts, &reporter).await;
+            reporter.pacing.set_unfinished(&tracks.unfinished());
+            coordinator.step(&facts.catalog(), &tracks.proposals).await
         };
         let outcome = tokio::select! {
             () = shutdown.cancelled() => break,

@@ -1,6 +1,6 @@
 //! What an instance says about its tracks, and the status of the whole deployment from all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,19 @@ impl Tracks {
             rate: rates.sum(),
             reason: least.map_or("none".to_owned(), |least| least.reason.clone()),
         }
+    }
+
+    /// How many partitions of each build are not at the end of the log yet.
+    pub(super) fn unfinished(&self) -> BTreeMap<Uuid, usize> {
+        let mut partitions: BTreeMap<Uuid, BTreeSet<&TopicPartition>> = BTreeMap::new();
+        for ((key, partition), track) in &self.by_name {
+            if track.partition.lag_records != Some(0) {
+                partitions.entry(key.build).or_default().insert(partition);
+            }
+        }
+        let count =
+            |(build, partitions): (Uuid, BTreeSet<&TopicPartition>)| (build, partitions.len());
+        partitions.into_iter().map(count).collect()
     }
 
     /// What its coordinator does about a build.

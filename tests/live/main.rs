@@ -3,11 +3,11 @@
 //! Every module is `cfg(test)`, so that the lints know its helper functions for tests.
 
 #[cfg(test)]
-#[path = "../support/control_contract.rs"]
-mod control_contract;
-#[cfg(test)]
 #[path = "../support/chaos.rs"]
 mod chaos;
+#[cfg(test)]
+#[path = "../support/control_contract.rs"]
+mod control_contract;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
