@@ -21,6 +21,7 @@ pub mod control;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
+mod shapes;
 
 use std::fmt;
 use std::sync::Arc;
