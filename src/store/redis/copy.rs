@@ -14,7 +14,7 @@ use super::reply::{plain, unexpected};
 use super::row::Columns;
 use super::scan::Scan;
 use super::script::{COPY_BEGIN, COPY_END, COPY_PAGE, Call, PAGES};
-use super::settings::KEYS_PER_SCAN;
+use super::settings::ROWS_PER_PAGE;
 use super::{RedisStore, Target};
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
@@ -76,7 +76,7 @@ impl RedisStore {
         let mut scan = Scan::new(&from.keys.rows);
         while scan.next().is_some() {
             let begun = Instant::now();
-            let found = scan.page(self, KEYS_PER_SCAN).await?;
+            let found = scan.page(self, ROWS_PER_PAGE).await?;
             if found.is_empty() {
                 continue;
             }
