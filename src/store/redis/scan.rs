@@ -65,7 +65,8 @@ impl<'s> Scan<'s> {
         Ok(keys)
     }
 
-    /// About `rows` keys (at most [`ROWS_PER_PAGE`]) without their stem, sorted and distinct. Looks on where steps find little, but not for ever.
+    /// About `rows` keys (of at most [`ROWS_PER_PAGE`]) without their stem, sorted and distinct. Looks
+    /// on where steps find little, but not for ever.
     pub(super) async fn page(&mut self, store: &RedisStore, rows: usize) -> Result<Vec<String>> {
         let rows = rows.clamp(1, ROWS_PER_PAGE);
         let mut keys = BTreeSet::new();
