@@ -5,6 +5,8 @@
 //! page's number. Only the attempt whose id stands in the copy's `meta` writes to it; its identity and its
 //! cursors come last.
 
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::keys::cursor_field;
@@ -13,11 +15,12 @@ use super::reply::{cursor_text, plain, unexpected};
 use super::row::Columns;
 use super::scan::Scan;
 use super::script::{COPY_BEGIN, COPY_END, COPY_PAGE, Call, PAGES};
-use super::settings::KEYS_PER_SCAN;
+use super::settings::ROWS_PER_PAGE;
 use super::{RedisStore, Target};
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
-use crate::projection::{Column, Family, Schema, StoreKind};
+use crate::projection::{Column, Schema, StoreKind};
+use crate::store::shapes::{Taken, taken as taken_over};
 use crate::store::{BasePages, Cursor, ViewStore, other_build};
 
 /// What is copied of a row, and what a copy has beside it.
@@ -31,37 +34,17 @@ struct Shape {
 impl Shape {
     /// What a row of `to` takes from a row of `from`.
     fn between(from: &Schema, to: &Schema) -> Result<Self> {
-        let names = |schema: &Schema| -> Vec<_> {
-            let columns = schema.key.iter().filter_map(|&at| schema.columns.get(at));
-            columns.map(|column| column.name.clone()).collect()
-        };
-        let key = names(to);
-        if key != names(from) {
-            return Err(Fault::misconfigured(format!(
-                "projection {}: its key has changed, so its live rows cannot be copied; \
-                 rebuild from the log instead",
-                to.name
-            )));
-        }
         let mut columns = Columns::default();
         let mut defaults = Pack::new();
-        let is_key = |column: &Column| key.contains(&column.name);
-        let (first, rest): (Vec<&Column>, Vec<&Column>) =
-            to.columns.iter().partition(|column| is_key(column));
-        for column in first.into_iter().chain(rest) {
-            let known = from.columns.iter().find(|other| other.name == column.name);
-            match known {
-                Some(known) if known.ty != column.ty => {
-                    return Err(Fault::misconfigured(format!(
-                        "projection {}: column {} was {} and is {}, so its live rows cannot be \
-                         copied; rebuild from the log instead",
-                        to.name, column.name, known.ty, column.ty
-                    )));
-                }
-                Some(known) => {
-                    let both = [known, column].iter().all(|c| c.family == Family::Latest);
-                    columns.push(&column.name, both);
-                }
+        let mut taken: Vec<(&Column, bool, Option<Taken>)> = Vec::new();
+        for (at, (column, take)) in to.columns.iter().zip(taken_over(from, to)?).enumerate() {
+            taken.push((column, to.key.contains(&at), take));
+        }
+        // A key column comes first: it tells whether there is a row.
+        taken.sort_by_key(|(_, is_key, _)| !is_key);
+        for (column, _, take) in taken {
+            match take {
+                Some(take) => columns.push(&column.name, take.ordered),
                 None => {
                     if let Some(default) = column.default.canonical() {
                         defaults.text(&column.name);
@@ -93,7 +76,8 @@ impl RedisStore {
         let mut copied = 0;
         let mut scan = Scan::new(&from.keys.rows);
         while scan.next().is_some() {
-            let found = scan.page(self, KEYS_PER_SCAN).await?;
+            let begun = Instant::now();
+            let found = scan.page(self, ROWS_PER_PAGE).await?;
             if found.is_empty() {
                 continue;
             }
@@ -112,6 +96,8 @@ impl RedisStore {
             ];
             copied += self.copy_page(from, to, &arguments).await?;
             progress(copied);
+            // A copy takes half of the server's time at most (I7).
+            tokio::time::sleep(begun.elapsed()).await;
         }
         self.end_copy(to, &attempt, page, starts).await
     }
@@ -140,6 +126,7 @@ impl RedisStore {
     async fn begin_copy(&self, from: &Target<'_>, to: &Target<'_>, attempt: &str) -> Result<bool> {
         let keys = [
             &*from.keys.cursors,
+            &*from.keys.meta,
             &*to.keys.cursors,
             &*to.keys.meta,
             &*to.keys.pages,

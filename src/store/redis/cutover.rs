@@ -22,6 +22,8 @@ struct Lack {
     field: String,
     at: Option<i64>,
     wanted: Option<i64>,
+    /// Whether only the new generation has to come so far.
+    is_target: bool,
 }
 
 impl RedisStore {
@@ -75,12 +77,13 @@ impl RedisStore {
         }
         let first: String = plain(rest.remove(0))?;
         let overtaken = match tag.as_str() {
-            "later" => format!("intent {} was overtaken by intent {first}", cut.intent),
+            "later" => format!("intent {first} came after intent {}", cut.intent),
+            "used" => format!("intent {} was for generation {first}", cut.intent),
             "names" => format!(
-                "readers see generation {first}, and intent {} is not for moving them from there",
-                cut.intent
+                "readers see generation {first}, not generation {}",
+                cut.from.number
             ),
-            "gone" => format!("generation {first} is not in redis any more"),
+            "gone" => format!("{} generation {first} is gone", cut.to.projection),
             "lacking" if first == "1" => return Ok(Attempt::Held),
             "lacking" => {
                 let lacks: Vec<Vec<Text>> = rest.into_iter().map(plain).collect::<Result<_>>()?;
@@ -100,19 +103,29 @@ fn in_the_way(from: &Target<'_>, to: &Target<'_>, lacks: Vec<Vec<Text>>) -> Resu
     let worst = worst.ok_or_else(|| unexpected("lacking"))?;
     let (field, to, from) = (&worst.field, to.generation.number, from.generation.number);
     let mut why = match (worst.at, worst.wanted) {
-        (None, _) => format!("generation {to} has no cursor for {field}"),
-        (_, None) => format!("generation {from} has no cursor for {field}"),
-        _ => format!("generation {to} is {} behind on {field}", worst.distance()),
+        (None, _) => format!("{field}: generation {to} does not read it yet"),
+        (_, None) => format!("{field}: generation {from} does not read it yet"),
+        _ if worst.is_target => {
+            format!(
+                "{field}: generation {to} has {} left to read",
+                worst.distance()
+            )
+        }
+        _ => format!(
+            "{field}: generation {to} is {} behind generation {from}",
+            worst.distance()
+        ),
     };
     if lacks.len() > 1 {
-        why.push_str(&format!(", and {} more partitions", lacks.len() - 1));
+        why.push_str(&format!(", and {} more", lacks.len() - 1));
     }
     Ok(why)
 }
 
 fn lack(parts: Vec<Text>) -> Result<Lack> {
     let wrong = || Fault::bug("redis answered a cutover with a partition in an unexpected form");
-    let [Some(field), at, wanted] = <[Text; 3]>::try_from(parts).map_err(|_| wrong())? else {
+    let [Some(field), at, wanted, target] = <[Text; 4]>::try_from(parts).map_err(|_| wrong())?
+    else {
         return Err(wrong());
     };
     let number = |text: Text| {
@@ -123,6 +136,7 @@ fn lack(parts: Vec<Text>) -> Result<Lack> {
         field,
         at: number(at)?,
         wanted: number(wanted)?,
+        is_target: target.is_some(),
     })
 }
 

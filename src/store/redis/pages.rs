@@ -8,6 +8,7 @@ use super::script::{COMPARE_PAGE, Call};
 use super::{RedisStore, Target, cursors_of};
 use crate::fault::{Fault, Result};
 use crate::projection::RowKey;
+use crate::store::shapes::same_key;
 use crate::store::{ComparePage, PageToken};
 
 /// A row as the script gives it, from both sides; none when it was left out.
@@ -50,6 +51,7 @@ impl RedisStore {
         after: Option<&PageToken>,
         rows: usize,
     ) -> Result<Option<ComparePage>> {
+        same_key(&first.generation.schema, &second.generation.schema)?;
         let place = Place::read(after)?;
         let source = if place.second { second } else { first };
         let mut scan = Scan::at(&source.keys.rows, place.at.clone());
@@ -109,6 +111,7 @@ impl RedisStore {
                 page.rows.push((key_of(source, text)?, one, other));
             }
         }
+        page.rows.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Some(page))
     }
 }

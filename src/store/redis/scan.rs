@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::RedisStore;
 use super::keys::pattern;
 use super::reply::plain;
-use super::settings::{KEYS_PER_SCAN, SCANS_PER_PAGE};
+use super::settings::{ROWS_PER_PAGE, SCANS_PER_PAGE};
 use crate::fault::{Fault, Result};
 
 /// Where a scan begins, and what the server says when it is over.
@@ -65,9 +65,10 @@ impl<'s> Scan<'s> {
         Ok(keys)
     }
 
-    /// About `rows` keys without their stem, sorted and distinct. Looks on where steps find little, but not for ever.
+    /// About `rows` keys (of at most [`ROWS_PER_PAGE`]) without their stem, sorted and distinct. Looks
+    /// on where steps find little, but not for ever.
     pub(super) async fn page(&mut self, store: &RedisStore, rows: usize) -> Result<Vec<String>> {
-        let rows = rows.clamp(1, KEYS_PER_SCAN);
+        let rows = rows.clamp(1, ROWS_PER_PAGE);
         let mut keys = BTreeSet::new();
         for _ in 0..SCANS_PER_PAGE {
             let found = self.step(store, rows).await?;

@@ -3,8 +3,9 @@
 -- KEYS: live, intent, cursors and meta of what readers see, cursors of what they shall see.
 -- ARGV: number and build of the first, number and build of the second, intent, packed targets
 -- (field and position in turn), and `hold` for the first attempt, `wait` for those after it.
--- Reply: {done} | {later, intent} | {names, number} | {gone, number} | {lacking, whether batches
--- are held, and per partition its field, position and what it should be, false where there is none}
+-- Reply: {done} | {later, intent} | {names, number} | {used, number} | {gone, number} | {lacking,
+-- whether batches are held, and per partition its field, the second generation's position and
+-- the first one's or the target, false where there is none, and whether it is a target}
 --
 -- Only a reply of {lacking} may have written something: the hold, which ends by itself.
 
@@ -40,7 +41,9 @@ elseif to.build ~= ARGV[4] then
   return { 'gone', number }
 elseif named == number and known == wanted then
   return { 'done' }
-elseif named and (known == wanted or named ~= ARGV[1] and named ~= number) then
+elseif named and known == wanted then
+  return { 'used', named }
+elseif named and named ~= ARGV[1] and named ~= number then
   return { 'names', named }
 elseif named ~= number and from.build ~= ARGV[2] then
   return { 'gone', ARGV[1] }
@@ -49,13 +52,14 @@ end
 -- What stands in the way; and whether it is only a distance that batches which wait can close.
 local lacking, distance, near = {}, 0, true
 
-local function compare(field, wants)
+local function compare(field, wants, target)
   local at = to.at[field]
   if not (at and wants) or number_less(at, wants) then
-    lacking[#lacking + 1] = { field, at or false, wants or false }
-    if at and wants then
+    lacking[#lacking + 1] = { field, at or false, wants or false, target or false }
+    if at and wants and not target then
       distance = distance + tonumber(wants) - tonumber(at)
     else
+      -- What only the new one reads comes no nearer while others wait.
       near = false
     end
   end
@@ -73,14 +77,10 @@ if named ~= number then
       compare(field, nil)
     end
   end
-  local targets, level = cmsgpack.unpack(ARGV[6]), #lacking
+  local targets = cmsgpack.unpack(ARGV[6])
   for i = 1, #targets, 2 do
-    if not from.topics[string.match(targets[i], '^(.+)/')] then
-      compare(targets[i], targets[i + 1])
-    end
+    compare(targets[i], targets[i + 1], 'target')
   end
-  -- What only the new one reads comes no nearer while the others wait.
-  near = near and #lacking == level
 end
 
 if #lacking == 0 then
