@@ -236,11 +236,12 @@ fn a_rust_projection_is_compared_by_shape_and_version() {
     assert_eq!(
         from_file,
         [
+            "column orders: default 0 → none",
             "column spent dropped",
             "column last_status dropped",
-            "column orders: default 0 → none",
             "store redis removed",
             "definition file → Rust projection, version 1",
+            "description changed (no rebuild needed)",
         ]
     );
 }
