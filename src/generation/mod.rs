@@ -10,6 +10,7 @@
 
 mod catalog;
 mod ensure;
+mod governor;
 mod plan;
 mod progress;
 mod reconcile;
@@ -17,6 +18,7 @@ mod topics;
 mod verify;
 
 pub use catalog::{Catalog, Change, Entry};
+pub use governor::{Governor, Inputs, Limit, inputs_from, share_of, unfinished_here};
 pub use plan::{From, PartitionPlan, Plan, Prepared, RebuildRequest, Relation};
 pub use progress::{Progress, TrackProgress};
 pub use reconcile::{Reconciler, Settings};
