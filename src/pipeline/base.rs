@@ -40,3 +40,6 @@ impl Base {
             .is_some_and(|at| Position::at(offset) < at)
     }
 }
+
+#[cfg(test)]
+mod tests;

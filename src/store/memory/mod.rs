@@ -48,6 +48,13 @@ impl MemoryStore {
         }
     }
 
+    /// Puts rows where they are, as a copy does. `false` when there is no such build.
+    pub async fn put_rows(&self, generation: &Generation, rows: Vec<(RowKey, Row)>) -> bool {
+        let mut held = self.held.lock().await;
+        let build = held.build_mut(generation);
+        build.map(|build| build.rows.extend(rows)).is_some()
+    }
+
     /// All rows of the generation, by key; none when there is no such build.
     pub async fn all_rows(&self, generation: &Generation) -> Option<Vec<(RowKey, Row)>> {
         let held = self.held.lock().await;

@@ -1,4 +1,7 @@
-//! The real engine over the log and the store in memory: hand-overs, holes, recreated topics.
+//! The real engine over the log and the store in memory: hand-overs, holes, recreated topics; rebuilding beside
+//! live views.
+
+mod rebuild;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -56,6 +59,21 @@ struct World {
 }
 
 impl World {
+    async fn named(name: &str, partitions: i32) -> Self {
+        let mut world = Self::new(partitions).await;
+        world.generation = Generation {
+            projection: name.into(),
+            build: Uuid::new_v4(),
+            ..world.generation.clone()
+        };
+        let generation = world.generation.clone();
+        let starts: Vec<_> = (0..partitions)
+            .map(|number| (partition(number), Position::ZERO))
+            .collect();
+        world.store.create(&generation, &starts).await.unwrap();
+        world
+    }
+
     async fn new(partitions: i32) -> Self {
         Self::with(COUNTER, partitions).await
     }
@@ -96,7 +114,14 @@ impl World {
             .unwrap();
     }
 
+    /// An engine that runs this generation as the live one.
     async fn engine(&self) -> (Engine, Board) {
+        let (engine, board) = self.idle_engine().await;
+        engine.set_pipelines(vec![self.spec(&self.generation, Role::Live)]);
+        (engine, board)
+    }
+
+    async fn idle_engine(&self) -> (Engine, Board) {
         let board = Board::new();
         let engine = Engine::start(Parts {
             source: Arc::new(self.source.clone()),
@@ -111,20 +136,24 @@ impl World {
         })
         .await
         .unwrap();
+        (engine, board)
+    }
+
+    fn spec(&self, generation: &Generation, role: Role) -> PipelineSpec {
         let topic = TopicUse {
             id: self.topic_id.clone(),
             partitions: self.partitions,
             refusal: None,
         };
-        engine.set_pipelines(vec![PipelineSpec {
+        PipelineSpec {
             key: PipelineKey {
-                build: self.generation.build,
+                build: generation.build,
                 store: StoreKind::Postgres,
             },
-            generation: self.generation.clone(),
+            generation: generation.clone(),
             plan: Arc::clone(&self.definition.plan),
             store: Arc::clone(&self.store) as Arc<dyn ViewStore>,
-            role: Role::Live,
+            role,
             topics: BTreeMap::from([("t".into(), topic)]),
             skips: Arc::new(HashSet::new()),
             created: true,
@@ -132,36 +161,43 @@ impl World {
             pace: Pace::default(),
             paused: false,
             base: None,
-        }]);
-        (engine, board)
+        }
+    }
+
+    /// One more generation of the same definition, which begins at the beginning.
+    async fn next_generation(&self, number: u32) -> Generation {
+        let generation = Generation {
+            number,
+            build: Uuid::new_v4(),
+            ..self.generation.clone()
+        };
+        let starts = (0..self.partitions).map(|number| (partition(number), Position::ZERO));
+        let starts: Vec<_> = starts.collect();
+        self.store.create(&generation, &starts).await.unwrap();
+        generation
     }
 
     async fn positions(&self) -> Vec<i64> {
-        let cursors = self.store.cursors(&self.generation).await.unwrap().unwrap();
-        cursors
-            .iter()
-            .map(|cursor| cursor.position.offset())
-            .collect()
+        positions(&*self.store, &self.generation).await
     }
 
     async fn caught_up(&self) {
+        self.reached_the_end(&*self.store, &self.generation).await;
+    }
+
+    /// Waits until the generation stands at the end of the log.
+    async fn reached_the_end(&self, store: &MemoryStore, generation: &Generation) {
         let mut ends = Vec::new();
         for number in 0..self.partitions {
-            ends.push(
-                self.source
-                    .bounds(&partition(number))
-                    .await
-                    .unwrap()
-                    .high
-                    .offset(),
-            );
+            let bounds = self.source.bounds(&partition(number)).await.unwrap();
+            ends.push(bounds.high.offset());
         }
         let deadline = Instant::now() + PATIENCE;
-        while self.positions().await != ends {
+        while positions(store, generation).await != ends {
             assert!(
                 Instant::now() < deadline,
                 "stands at {:?} of {ends:?}",
-                self.positions().await
+                positions(store, generation).await
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -169,11 +205,20 @@ impl World {
 
     /// Events and cents of each of `ids` rows.
     async fn sums(&self, ids: usize) -> Vec<(i64, i64)> {
-        let schema = &self.generation.schema;
+        self.sums_of(&*self.store, &self.generation, ids).await
+    }
+
+    async fn sums_of(
+        &self,
+        store: &MemoryStore,
+        generation: &Generation,
+        ids: usize,
+    ) -> Vec<(i64, i64)> {
+        let schema = &generation.schema;
         let key =
             |id: usize| RowKey::new(schema, vec![Value::Text(format!("k{id}").into())]).unwrap();
         let keys: Vec<RowKey> = (0..ids).map(key).collect();
-        let rows = self.store.rows(&self.generation, &keys).await.unwrap();
+        let rows = store.rows(generation, &keys).await.unwrap();
         let number = |row: &Row, column: usize| match row.values[column] {
             Value::Int(number) => number,
             _ => -1,
@@ -185,6 +230,14 @@ impl World {
             })
             .collect()
     }
+}
+
+async fn positions(store: &MemoryStore, generation: &Generation) -> Vec<i64> {
+    let cursors = store.cursors(generation).await.unwrap().unwrap();
+    cursors
+        .iter()
+        .map(|cursor| cursor.position.offset())
+        .collect()
 }
 
 fn partition(number: i32) -> TopicPartition {
