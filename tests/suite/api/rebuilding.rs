@@ -357,7 +357,7 @@ async fn a_generation_has_the_shape_of_the_contract_while_it_is_built_and_afterw
             "rate_limit":1000.5,"limited_by":"live lag","phase":"catching up",
             "verification":null,"trouble":null,
             "build":"00000000-0000-0000-0000-000000000000",
-            "options":{"base":"empty","promote":"auto"},
+            "options":{"base":"empty","explicit_starts":false,"promote":"auto"},
             "wanted":false,"actor":"ops","created_at":"2026-11-21T06:00:00Z",
         })
     );
