@@ -107,11 +107,11 @@ impl Governor {
         self.best = self.best.max(inputs.measured);
         self.note_failures(&inputs, now);
         if inputs.paused {
-            return Limit::stop("paused");
+            return self.stop("paused");
         }
         if let Some(failed) = self.failed {
             if now.saturating_duration_since(failed) < CALM {
-                return Limit::stop("store");
+                return self.stop("store");
             }
             self.failed = None;
             self.cut(4.0, "store", &inputs);
@@ -121,6 +121,12 @@ impl Governor {
             self.grow(elapsed.min(LONGEST).as_secs_f64());
         }
         self.answer(&inputs, now)
+    }
+
+    /// Nothing is read, so nothing is learned about the limit.
+    fn stop(&mut self, reason: &'static str) -> Limit {
+        self.idle_since = None;
+        Limit::stop(reason)
     }
 
     fn note_failures(&mut self, inputs: &Inputs, now: Instant) {

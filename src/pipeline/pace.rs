@@ -147,10 +147,11 @@ mod tests {
         let (pace, now) = (Pace::default(), Instant::now());
         pace.set_at(Some(100.0), now);
         pace.charge(1000, now);
-        assert!(!pace.allows(now + Duration::from_secs(9)));
-        pace.set_at(Some(1000.0), now);
-        assert!(!pace.allows(now + Duration::from_millis(990)));
-        assert!(pace.allows(now + Duration::from_millis(1010)));
+        let later = now + Duration::from_secs(9);
+        assert!(!pace.allows(later));
+        pace.set_at(Some(1000.0), later);
+        assert!(!pace.allows(later + Duration::from_millis(90)));
+        assert!(pace.allows(later + Duration::from_millis(110)));
     }
 
     #[test]

@@ -77,14 +77,26 @@ impl Pass {
         &mut self,
         outside: &Outside<'_>,
         partition: &TopicPartition,
-        readers: &Readers,
+        (readers, shares): (&Readers, &Shares),
     ) -> Result<()> {
+        let hungry = || {
+            let waiting = outside.waiting(self.role);
+            waiting.filter(|fed| fed.is_hungry(shares))
+        };
+        let given_up = self.waiting_since.is_some_and(|at| at.elapsed() > WAIT);
         let is_here = |fed: &Fed| fed.position == self.at;
-        if self.stream.is_some() && !outside.waiting(self.role).any(is_here) {
+        // Where only busy ones are left, others that wait elsewhere do not wait for them.
+        let stays = if given_up && hungry().next().is_some() {
+            hungry().any(is_here)
+        } else {
+            outside.waiting(self.role).any(is_here)
+        };
+        let lowest = hungry().map(|fed| fed.position).min();
+        if self.stream.is_some() && !stays {
             self.close();
         }
         if self.stream.is_none()
-            && let Some(lowest) = outside.waiting(self.role).map(|fed| fed.position).min()
+            && let Some(lowest) = lowest
         {
             self.stream = Some(readers.open(self.role, partition, lowest).await?);
             self.at = lowest;

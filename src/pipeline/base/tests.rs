@@ -50,13 +50,13 @@ last = "bigint"
 first = "bigint"
 [on.set]
 set = { last = "row.n + data.by" }
-add = { n = "row.n % 5 == 0 ? 2 : 1" }
+add = { n = "row.n > 6 ? 1 : 2" }
 [on.bump]
 each = "data.items"
 key = { id = "item" }
 add = { n = "data.by" }
 [on.gone]
-when = "row.n % 3 == 0"
+when = "row.n > 4 && row.n < 9"
 set = { first = "row.n" }
 "#;
 
@@ -89,8 +89,8 @@ fn json(number: i32, does: Does, by: usize) -> String {
 /// Records `from..to` of a partition, decoded. Offsets are twice the index, so that they are not dense.
 fn chunk(plan: &dyn Projection, number: i32, log: &[Does], from: usize, to: usize) -> Chunk {
     let mut raw = RawChunk::empty(partition(number), at(from));
-    for index in from..to {
-        let text = json(number, log[index], index);
+    for (index, does) in log.iter().enumerate().take(to).skip(from) {
+        let text = json(number, *does, index);
         let value = raw.store(text.as_bytes());
         raw.records.push(RawRecord {
             offset: 2 * index as i64,

@@ -139,7 +139,11 @@ impl Feeder {
         };
         for pass in &mut self.passes {
             if let Err(fault) = pass
-                .arrange(&outside, &self.partition, &self.around.readers)
+                .arrange(
+                    &outside,
+                    &self.partition,
+                    (&self.around.readers, &self.shares),
+                )
                 .await
             {
                 tracing::warn!(partition = %self.partition, %fault, "catch-up reader could not be opened");

@@ -54,9 +54,16 @@ impl Fed {
         self.track.spec.key
     }
 
-    /// Whether it gets anything at all.
+    /// Whether it gets anything at all now: it is not paused, and its pace does not stand still.
     pub(in crate::pipeline) fn is_fed(&self) -> bool {
-        !self.track.spec.paused
+        let spec = &self.track.spec;
+        let stands_still = self.is_metered() && spec.pace.rate() == Some(0.0);
+        !spec.paused && !stands_still
+    }
+
+    /// Whether it could take something sooner or later, without its lane having to write first.
+    pub(in crate::pipeline) fn is_hungry(&self, shares: &Shares) -> bool {
+        self.is_fed() && self.has_credit(shares)
     }
 
     /// Whether it is catching up at a pace. Nobody waits for such a track, and none is read ahead for it.
