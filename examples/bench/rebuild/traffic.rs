@@ -26,7 +26,7 @@ const PARTITIONS: i32 = 6;
 
 /// The key that event `number` is for.
 fn key_of(number: u64, accounts: u64) -> String {
-    if number % PROBE_EVERY == 0 {
+    if number.is_multiple_of(PROBE_EVERY) {
         PROBE.to_owned()
     } else {
         account_key(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % accounts)

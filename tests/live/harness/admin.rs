@@ -28,27 +28,26 @@ impl Instance {
 
     /// POST of JSON on the admin listener: status code and body (null where it is none).
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        self.post_as(path, body, None)
+        let answer = self.try_post(path, body, None);
+        answer.unwrap_or_else(|| panic!("no answer to POST {path}"))
     }
 
-    /// The same, under a name of the client's for the request.
-    pub(crate) fn post_as(
+    /// The same, under a name of the client's for the request; none where no answer comes.
+    pub(crate) fn try_post(
         &self,
         path: &str,
         body: &Value,
         idempotency: Option<&str>,
-    ) -> (u16, Value) {
+    ) -> Option<(u16, Value)> {
         let url = format!("http://{}{path}", self.admin);
         let mut request = agent().post(url).header("content-type", "application/json");
         if let Some(key) = idempotency {
             request = request.header("idempotency-key", key);
         }
-        let mut answer = request.send(body.to_string()).unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        (
-            answer.status().as_u16(),
-            serde_json::from_str(&text).unwrap_or_default(),
-        )
+        let mut answer = request.send(body.to_string()).ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Some((answer.status().as_u16(), json))
     }
 
     pub(crate) fn status(&self) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! One process of the program, and its commands.
 
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -63,10 +64,9 @@ impl<'d> Launch<'d> {
 
     /// Makes it fail at named points; see `src/failpoint.rs`.
     pub(crate) fn failing(mut self, points: &str) -> Self {
-        assert!(
-            cfg!(feature = "failpoints"),
-            "this test needs `cargo test --features failpoints`"
-        );
+        if !cfg!(feature = "failpoints") {
+            panic!("this test needs `cargo test --features failpoints`");
+        }
         self.command.env("FAILPOINTS", points);
         self
     }
@@ -74,11 +74,6 @@ impl<'d> Launch<'d> {
     /// Gives it another folder of definitions.
     pub(crate) fn projections(mut self, folder: &Path) -> Self {
         self.command.arg("--projections").arg(folder);
-        self
-    }
-
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
         self
     }
 
@@ -172,7 +167,6 @@ impl Instance {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        use std::os::unix::process::ExitStatusExt;
         let status = self.child.wait().unwrap();
         assert!(status.signal().is_some(), "it ended by itself: {status}");
     }
@@ -188,22 +182,9 @@ impl Instance {
 
     /// Runs a command that may take as long as `limit`.
     pub(crate) fn command_within(&self, arguments: &[&str], limit: Duration) -> Ran {
-        let mut running = self.begin_command(arguments);
-        let status = ended(&mut running.child, limit);
-        let ran = running.result(status.and_then(|status| status.code()));
-        assert!(
-            status.is_some(),
-            "`viewfold {}` has not ended within {limit:?}: {ran:?}",
-            arguments.join(" ")
-        );
-        ran
-    }
-
-    /// Starts a command of the program against this instance and does not wait for it.
-    pub(crate) fn begin_command(&self, arguments: &[&str]) -> Running {
         let stem = self.folder.join(format!("command-{}", unique()));
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
-        let child = Command::new(env!("CARGO_BIN_EXE_viewfold"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_viewfold"))
             .args(arguments)
             .current_dir(&self.folder)
             .env("VIEWFOLD_ADMIN_URL", format!("http://{}", self.admin))
@@ -212,49 +193,18 @@ impl Instance {
             .stderr(File::create(&err).unwrap())
             .spawn()
             .unwrap();
-        Running { child, out, err }
-    }
-}
-
-/// A command under way; it ends with its owner.
-pub(crate) struct Running {
-    child: Child,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Running {
-    /// Waits for its end.
-    pub(crate) async fn ends(mut self, limit: Duration) -> Ran {
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return self.result(status.code());
-            }
-            let so_far = || self.result(None);
-            assert!(
-                Instant::now() < deadline,
-                "not within {limit:?}: {:?}",
-                so_far()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn result(&self, code: Option<i32>) -> Ran {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Ran {
-            code,
-            out: read(&self.out),
-            err: read(&self.err),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = ended(&mut child, limit);
+        let ran = Ran {
+            code: status.and_then(|status| status.code()),
+            out: std::fs::read_to_string(out).unwrap(),
+            err: std::fs::read_to_string(err).unwrap(),
+        };
+        assert!(
+            status.is_some(),
+            "`viewfold {}` has not ended within {limit:?}: {ran:?}",
+            arguments.join(" ")
+        );
+        ran
     }
 }
 

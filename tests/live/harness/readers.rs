@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row as _};
 
 use super::{Deployment, Instance, server};
 
-/// How many failures of a kind are written down.
+/// How many problems of one reader are written down.
 const MOST: usize = 20;
 
 /// What readers found.
@@ -71,13 +71,16 @@ struct Seen {
 }
 
 impl Notes {
+    /// Writes a problem down, the same one once.
     fn problem(&self, text: String) {
         let mut findings = self.shared.lock().unwrap();
-        if findings.problems.len() < MOST {
-            let at = jiff::Timestamp::now();
-            findings
-                .problems
-                .push(format!("{at} {}: {text}", self.name));
+        let text = format!("{}: {text}", self.name);
+        let mine = format!("{}: ", self.name);
+        let problems = &mut findings.problems;
+        if !problems.contains(&text)
+            && problems.iter().filter(|it| it.starts_with(&mine)).count() < MOST
+        {
+            problems.push(text);
         }
     }
 

@@ -103,7 +103,7 @@ async fn one_rebuild_at_a_time_and_the_same_request_only_once() {
     let (deployment, published) = counter(2, 5_000).await;
     let instance = started(&deployment, published).await;
     let request = json!({"max_rate": 500});
-    let ask = |key: &str| instance.post_as(REBUILDS, &request, Some(key));
+    let ask = |key: &str| instance.try_post(REBUILDS, &request, Some(key)).unwrap();
     let (code, first) = ask("one");
     assert_eq!((code, &first["generation"]), (202, &json!(2)), "{first}");
     let (code, again) = ask("one");

@@ -3,5 +3,6 @@
 mod crashes;
 mod exactness;
 mod faults;
+mod readers;
 mod refusals;
 mod takeover;
