@@ -15,6 +15,8 @@ mod kafka;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod postgres_cutover;
+#[cfg(test)]
 mod rebuild;
 #[cfg(test)]
 mod redis;

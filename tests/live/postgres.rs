@@ -25,10 +25,11 @@ use viewfold::store::postgres::{PostgresControl, PostgresStore, Settings};
 use viewfold::store::{Batch, Claimed, Generation, Move, Outcome, Verdict, ViewStore};
 
 use crate::control_contract::{self, ageless};
+use crate::postgres_cutover::ControlTables;
 use crate::store_contract;
 
 /// A database of its own.
-struct Place {
+pub(crate) struct Place {
     server: PgConnectOptions,
     name: String,
     url: String,
@@ -59,7 +60,7 @@ impl Place {
     }
 
     /// A migrated database and a store on it.
-    async fn with_store() -> (Self, PostgresStore) {
+    pub(crate) async fn with_store() -> (Self, PostgresStore) {
         let place = Self::new().await;
         let store = PostgresStore::connect(&place.settings()).unwrap();
         store.control().migrate().await.unwrap();
@@ -67,7 +68,7 @@ impl Place {
     }
 
     /// Sessions that are not viewfold's.
-    async fn sql(&self) -> PgPool {
+    pub(crate) async fn sql(&self) -> PgPool {
         PgPoolOptions::new().connect(&self.url).await.unwrap()
     }
 
@@ -200,8 +201,9 @@ impl View {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_postgres_store_keeps_the_contract() {
-    let (_place, store) = Place::with_store().await;
-    store_contract::all(Arc::new(store)).await;
+    let (place, store) = Place::with_store().await;
+    let stage = ControlTables(place.sql().await);
+    store_contract::all_on(Arc::new(store), &stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

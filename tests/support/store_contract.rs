@@ -4,8 +4,16 @@
 //! What a delta does to a row is judged by `viewfold::projection::apply`, the executable contract.
 #![cfg(test)]
 
+#[path = "store_contract/base.rs"]
+mod base;
+#[path = "store_contract/cutover.rs"]
+mod cutover;
+#[path = "store_contract/pages.rs"]
+mod pages;
+
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use uuid::Uuid;
 use viewfold::fault::{Fault, FaultKind};
 use viewfold::position::{Position, TopicPartition};
@@ -14,13 +22,34 @@ use viewfold::projection::{
     Schema, Value, apply,
 };
 use viewfold::store::{
-    Batch, Claimed, Cursor, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
+    Batch, Claimed, Cursor, CutOver, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
 };
 
 type Store = Arc<dyn ViewStore>;
 
+/// What surrounds a store: where it holds the control tables, they have to allow a cutover.
+#[async_trait]
+pub(crate) trait Stage: Sync {
+    /// Records both generations and the lease of `cut`, so that nothing but the store's own rules is in its way.
+    async fn allow(&self, cut: &CutOver);
+}
+
+/// A store without control tables.
+pub(crate) struct Bare;
+
+#[async_trait]
+impl Stage for Bare {
+    async fn allow(&self, _cut: &CutOver) {}
+}
+
 /// Runs every check. Panics with the sentence that does not hold.
 pub(crate) async fn all(store: Store) {
+    all_on(store, &Bare).await;
+}
+
+/// Runs every check on a store that has control tables.
+pub(crate) async fn all_on(store: Store, stage: &dyn Stage) {
+    rebuilding(&store, stage).await;
     macro_rules! run {
         ($($check:ident),* $(,)?) => {$(
             println!("  {}", stringify!($check));
@@ -53,6 +82,35 @@ pub(crate) async fn all(store: Store) {
         a_deleted_row_starts_again_from_defaults,
         many_rows_go_in_one_batch,
         removing_leaves_nothing,
+    );
+}
+
+/// The checks of what rebuilding asks of a store.
+async fn rebuilding(store: &Store, stage: &dyn Stage) {
+    macro_rules! run {
+        ($($module:ident::$check:ident($($stage:ident)?)),* $(,)?) => {$(
+            println!("  {}", stringify!($check));
+            Box::pin($module::$check(store, &fresh_name() $(, $stage)?)).await;
+        )*};
+    }
+    run!(
+        cutover::one_record_behind_changes_nothing(stage),
+        cutover::every_shared_partition_must_be_in_both(stage),
+        cutover::the_targets_of_new_topics_must_be_passed(stage),
+        cutover::an_older_intent_changes_nothing(stage),
+        cutover::repeating_an_intent_confirms_it(stage),
+        cutover::a_rollback_is_a_cutover_with_a_later_intent(stage),
+        cutover::a_generation_that_is_gone_is_never_shown(stage),
+        cutover::a_pointer_is_forgotten(),
+        pages::every_key_is_on_one_page_while_others_are_written(),
+        pages::a_page_shows_both_sides_and_their_cursors(),
+        pages::rows_with_different_keys_are_not_compared(),
+        base::a_copy_has_the_rows_cursors_and_defaults(),
+        base::a_copy_of_nothing_is_empty_and_has_cursors(),
+        base::a_copy_is_made_once_and_removed_whole(),
+        base::what_cannot_be_copied_is_refused(),
+        base::copied_rows_reflect_the_records_below_their_pages_cursors(),
+        base::a_size_is_known_while_the_generation_is_there(),
     );
 }
 

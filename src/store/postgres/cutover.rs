@@ -121,7 +121,10 @@ async fn attempt(
     }
     pointers::write(session, db, &cut.to, cut.intent).await?;
     if !flip_live(db, session, &cut.lease, cut.to.build, StoreKind::Postgres).await? {
-        let why = format!("the lease {} has another holder", cut.lease.name);
+        let why = format!(
+            "{} is not wanted any more, or {} has another holder",
+            cut.to, cut.lease.name
+        );
         return Ok(Attempt::Overtaken(why));
     }
     if !moves {
