@@ -179,7 +179,7 @@ async fn verify(task: &Task) -> Result<Vec<Verification>> {
         let Some(live) = catalog.live(&task.entry.record.projection, *kind) else {
             continue;
         };
-        let (first, second) = (side(live, &decisions)?, side(&task.entry, &decisions)?);
+        let (first, second) = (side(&task.entry, &decisions)?, side(live, &decisions)?);
         if key_names(&first) != key_names(&second) {
             match task.entry.record.options.max_changed {
                 None => continue,

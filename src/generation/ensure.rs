@@ -23,8 +23,10 @@ use crate::store::{BasePages, Generation, ViewStore};
 struct Stage {
     /// It is there: tracks may claim its cursors.
     created: bool,
-    /// Readers see it.
+    /// Readers see it, or nothing has to be shown.
     published: bool,
+    /// The intent under which the store was told that readers see it.
+    confirmed: i64,
     /// A task is at it.
     working: bool,
     /// Readers see it (again) when it has reached these positions.
@@ -122,7 +124,8 @@ impl Ensurer {
                 .failed
                 .as_ref()
                 .is_some_and(|(_, at)| at.elapsed() < RETRY_PERIOD);
-            let begins = !stage.working && !rests && (!stage.published || look);
+            let told = !wanted.live || stage.confirmed >= wanted.intent;
+            let begins = !stage.working && !rests && (!stage.published || !told || look);
             stage.working |= begins;
             begins
         });
@@ -183,7 +186,7 @@ impl Ensurer {
             stage.published
         });
         if published {
-            return Ok(());
+            return self.confirm(key, wanted).await;
         }
         if wanted.published {
             let targets = match self.change(key, |stage| stage.targets.clone()) {
@@ -200,10 +203,19 @@ impl Ensurer {
                 return Ok(());
             }
         }
-        if wanted.live {
-            self.publish(wanted).await?;
-        }
+        self.confirm(key, wanted).await?;
         self.change(key, |stage| stage.published = true);
+        Ok(())
+    }
+
+    /// Tells the store the newest intent for what readers see already: one that was given up meanwhile and
+    /// comes late must not win.
+    async fn confirm(&self, key: PipelineKey, wanted: &Wanted) -> Result<()> {
+        let told = self.change(key, |stage| stage.confirmed);
+        if wanted.live && told < wanted.intent {
+            self.publish(wanted).await?;
+            self.change(key, |stage| stage.confirmed = wanted.intent);
+        }
         Ok(())
     }
 

@@ -121,12 +121,12 @@ async fn verify(workshop: &Workshop, catalog: &Catalog, job: &Job) -> Result<Ver
             continue;
         };
         let verifier = Verifier::new(Arc::clone(store), Arc::clone(&workshop.excerpts));
-        let second = side(looked_at, &decisions)?;
+        let this = side(looked_at, &decisions)?;
         let found = match wanted.against {
             None => {
                 let starts = &looked_at.starts;
                 verifier
-                    .against_log(&second, starts, wanted.sample, &|_| ())
+                    .against_log(&this, starts, wanted.sample, &|_| ())
                     .await?
             }
             Some(number) => {
@@ -134,8 +134,8 @@ async fn verify(workshop: &Workshop, catalog: &Catalog, job: &Job) -> Result<Ver
                 if !holds(other, *kind) {
                     continue;
                 }
-                let first = side(other, &decisions)?;
-                verifier.compare(&first, &second, &|_| ()).await?
+                let other = side(other, &decisions)?;
+                verifier.compare(&this, &other, &|_| ()).await?
             }
         };
         stores.push(found);

@@ -1,6 +1,8 @@
 //! What speaks against a rebuild: pure functions of what was found.
 //! Every objection says what, where, and what to do.
 
+use std::sync::Arc;
+
 use super::catalog::Entry;
 use super::plan::{From, RebuildRequest};
 use super::starts::{LiveReads, Part, listed};
@@ -243,6 +245,20 @@ impl Case<'_> {
                     topic.name
                 ));
             }
+        }
+        let read = |name: &&Arc<str>| self.topics.iter().any(|topic| topic.name == **name);
+        let removed: Vec<String> = self
+            .reads
+            .topics
+            .keys()
+            .filter(|name| !read(name))
+            .map(ToString::to_string)
+            .collect();
+        if !removed.is_empty() {
+            said.push(format!(
+                "the copied rows would keep what {} brought, which is not read any more: {empty}",
+                listed(removed)
+            ));
         }
         said.extend(self.doubling());
     }

@@ -325,25 +325,16 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
     async fn remove(&self, generation: &Generation) -> Result<()>;
 
     /// Which generation readers of this projection see here; none when the store knows nothing of it.
-    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
-        let _ = projection;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>>;
 
     /// Forgets the projection's pointer and intent, after its generations were removed.
-    async fn forget(&self, projection: &str) -> Result<()> {
-        let _ = projection;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn forget(&self, projection: &str) -> Result<()>;
 
     /// One attempt to let readers see `to` instead of `from`, in one step: only when `to` stands at
     /// or beyond `from` on every partition of the topics that both read, and beyond the targets on the others (I8).
     /// Live batches may wait for it, for 200 ms at most. Where the store holds the control tables,
     /// the states are changed in the same step.
-    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
-        let _ = cut;
-        Err(Fault::bug("not built yet"))
-    }
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome>;
 
     /// A page of about `rows` rows of both generations, with both generations' cursors, at one
     /// instant. None when one of the generations is not here.
@@ -353,10 +344,7 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         second: &Generation,
         after: Option<&PageToken>,
         rows: usize,
-    ) -> Result<Option<ComparePage>> {
-        let _ = (first, second, after, rows);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<Option<ComparePage>>;
 
     /// Creates `to` as a copy of the rows of `from`, page by page, each page with the cursors of its
     /// instant. `to` exists (has an identity) only when the copy is complete; its cursors
@@ -369,29 +357,17 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         to: &Generation,
         starts: &[(TopicPartition, Position)],
         progress: &(dyn Fn(u64) + Send + Sync),
-    ) -> Result<()> {
-        let _ = (from, to, starts, progress);
-        Err(Fault::bug("not built yet"))
-    }
+    ) -> Result<()>;
 
     /// The page cursors of a generation that was created by a copy; none for others.
-    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
-        let _ = generation;
-        Ok(None)
-    }
+    async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>>;
 
     /// About how many rows the generation has, and how many bytes they take; none when unknown.
-    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
-        let _ = generation;
-        Ok(None)
-    }
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>>;
 
     /// What depends on the shape of the view that readers see, such as other SQL views, by name: a change
     /// that drops or reorders columns is not possible while there are any.
-    async fn dependants(&self, projection: &str) -> Result<Vec<String>> {
-        let _ = projection;
-        Ok(Vec::new())
-    }
+    async fn dependants(&self, projection: &str) -> Result<Vec<String>>;
 }
 
 /// The fault for a generation whose number is taken by another build.

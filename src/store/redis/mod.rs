@@ -486,6 +486,11 @@ impl ViewStore for RedisStore {
         self.pages_of(&self.target(generation)).await
     }
 
+    async fn dependants(&self, _projection: &str) -> Result<Vec<String>> {
+        // Hashes have no shape that others could depend on.
+        Ok(Vec::new())
+    }
+
     async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
         self.estimate(&self.target(generation)).await
     }
