@@ -233,6 +233,7 @@ async fn a_build_begins_with_all_that_was_asked_for(p: &Projection) {
     let new = NewGeneration {
         topics: vec![topic("orders"), topic("visits")],
         options: BuildOptions {
+            explicit_starts: false,
             base: Base::Live,
             promote: Promote::Manual,
             max_rate: Some(u64::MAX),
