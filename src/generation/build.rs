@@ -86,6 +86,7 @@ async fn copy(task: &Task) -> Result<()> {
         let (notes, build) = (task.workshop.notes.clone(), to.build);
         let progress = move |rows: u64| {
             notes.set(build, format!("copying {kind}: {rows} rows"), None);
+            failpoint!("copy::page");
         };
         let starts = explicit_starts(task);
         store.create_from(&from, &to, starts, &progress).await?;

@@ -64,6 +64,24 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// The same with newer records: generations that are over are left out, and those that no reconciler has met
+    /// yet are left to it.
+    #[must_use]
+    pub fn with_records(&self, records: &[GenerationRecord]) -> Self {
+        let newest = |entry: &Entry| {
+            let mut records = records.iter();
+            let record = records.find(|record| record.build == entry.record.build)?;
+            Some(Entry {
+                record: record.clone(),
+                ..entry.clone()
+            })
+        };
+        Self {
+            entries: self.entries.iter().filter_map(newest).collect(),
+            relations: self.relations.clone(),
+        }
+    }
+
     /// The generations of one projection.
     pub fn of<'c>(&'c self, projection: &'c str) -> impl Iterator<Item = &'c Entry> {
         self.entries

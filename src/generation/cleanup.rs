@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::coordinator::Task;
-use crate::fault::{Fault, Result};
+use crate::fault::{Fault, FaultKind, Result};
 use crate::projection::Schema;
 use crate::store::Generation;
 
@@ -41,8 +41,12 @@ pub(super) async fn clean(task: &Task) -> Result<()> {
             )));
         };
         store.remove(&generation).await?;
-        if is_last(task) {
-            store.forget(&record.projection).await?;
+        if is_dropped(task) {
+            // Refused while another of its generations is there: whoever removes the last one succeeds.
+            match store.forget(&record.projection).await {
+                Err(fault) if fault.kind == FaultKind::Misconfigured => {}
+                forgotten => forgotten?,
+            }
         }
         let control = &task.workshop.control;
         if !control
@@ -57,10 +61,9 @@ pub(super) async fn clean(task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing of the projection is left but this generation: it was dropped.
-fn is_last(task: &Task) -> bool {
+/// Whether no generation of the projection runs: it was dropped.
+fn is_dropped(task: &Task) -> bool {
     let catalog = task.catalog();
-    let build = task.entry.record.build;
-    let mut others = catalog.of(&task.entry.record.projection);
-    others.all(|other| other.record.build == build)
+    let mut all = catalog.of(&task.entry.record.projection);
+    all.all(|entry| !entry.runs())
 }

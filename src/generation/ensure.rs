@@ -171,7 +171,9 @@ impl Ensurer {
             None if !self.control.may_exist(key.build, key.store).await? => return Ok(()),
             None => {
                 store.create(generation, starts).await?;
-                failpoint!("rebuild::created");
+                if !wanted.live {
+                    failpoint!("rebuild::created");
+                }
                 tracing::info!(%generation, store = %store.kind(), "generation created");
                 Vec::new()
             }

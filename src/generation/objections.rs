@@ -278,7 +278,7 @@ impl Case<'_> {
             return None;
         };
         Some(format!(
-            "{what} would count records twice that are read again onto copied rows: leave `--from` out, then the \
+            "{what} would count records twice that are read again onto the copied live rows: leave `--from` out, then the \
              copy goes on where it stands, or rebuild with `--base empty`"
         ))
     }

@@ -39,6 +39,16 @@ pub(super) struct Operator {
 }
 
 impl ServiceBackend {
+    /// The catalog with the states of this moment, where the control tables answer: who has just changed something
+    /// sees it.
+    pub(super) async fn newest_catalog(&self) -> Arc<Catalog> {
+        let known = self.facts.catalog();
+        match self.connections.control.generations().await {
+            Ok(records) => Arc::new(known.with_records(&records)),
+            Err(_) => known,
+        }
+    }
+
     /// The generations of a view as its stores need to know them.
     fn generations(&self, view: &str) -> Vec<Generation> {
         let catalog = self.facts.catalog();
@@ -67,7 +77,7 @@ impl ServiceBackend {
 #[async_trait]
 impl Backend for ServiceBackend {
     async fn status(&self) -> StatusReport {
-        let catalog = self.facts.catalog();
+        let catalog = self.newest_catalog().await;
         let tracks = Tracks::gather(&self.connections, &self.facts, &self.reporter).await;
         let names: BTreeSet<&str> = catalog.relations.keys().map(|name| &**name).collect();
         let projections = join_all(

@@ -784,7 +784,7 @@ async fn records_are_never_counted_twice_onto_copied_rows_i2() {
                 .await
                 .refused(ORDERS, again(origin))
                 .await,
-            "columns count, last would count records twice that are read again onto copied rows: leave `--from` \
+            "columns count, last would count records twice that are read again onto the copied live rows: leave `--from` \
              out, then the copy goes on where it stands, or rebuild with `--base empty`"
         );
     }

@@ -202,7 +202,7 @@ async fn rows_of_a_topic_that_was_recreated_are_not_built_upon() {
         &instance,
         &["rebuild", "counter", "--base", "live"],
         &json!({"base": "live"}),
-        "recreated",
+        "created anew",
     );
     assert_nothing_begun(&deployment).await;
     published.assert_seen(&deployment, "counter", 1).await;
