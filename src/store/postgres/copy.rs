@@ -7,11 +7,9 @@
 //!
 //! The copy rests after each page for as long as that took: it takes half of one connection's time at most.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row as _};
-use uuid::Uuid;
 
 use super::Database;
 use super::cursors::read_in;
@@ -25,14 +23,12 @@ use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{RowKey, Schema, StoreKind};
 use crate::store::shapes::taken;
-use crate::store::{BasePages, Cursor, Generation, other_build};
+use crate::store::{Cursor, Generation, other_build};
 
 /// Rows per page: some 50 ms of work.
 const ROWS: u64 = 10_000;
 /// Rows per page below which a page that takes too long is not tried again with fewer.
 const FEWEST_ROWS: u64 = 100;
-/// Page cursors that are deleted in one step.
-const DELETED_AT_ONCE: u64 = 10_000;
 
 const BEGIN_PAGE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; \
      SET LOCAL lock_timeout = '3s'; SET LOCAL statement_timeout = '3s'; \
@@ -331,64 +327,5 @@ impl Copy<'_> {
             .execute(session)
             .await?;
         Ok(())
-    }
-}
-
-/// The page cursors of a generation that was copied; none for others.
-pub(super) async fn base_pages(
-    db: &Database,
-    generation: &Generation,
-) -> Result<Option<BasePages>> {
-    let sql = format!(
-        "SELECT p.page, p.topic, p.partition, p.position FROM {} AS p \
-         WHERE p.build = $1 AND EXISTS (SELECT FROM {} AS b WHERE b.build = $1) \
-         ORDER BY p.page, p.topic, p.partition",
-        db.names.control("base_pages"),
-        db.names.control("builds"),
-    );
-    let mut session = Session::open(&db.pools.control).await?;
-    let found: Vec<(i32, String, i32, i64)> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(generation.build)
-        .fetch_all(&mut *session)
-        .await?;
-    session.keep();
-    let mut pages: Vec<Vec<(TopicPartition, Position)>> = Vec::new();
-    let mut topic: Arc<str> = "".into();
-    for (page, name, partition, position) in found {
-        if *topic != *name {
-            topic = name.into();
-        }
-        let page = usize::try_from(page).unwrap_or_default();
-        if pages.len() < page {
-            pages.resize_with(page, Vec::new);
-        }
-        if let Some(cursors) = pages.last_mut() {
-            let at = TopicPartition::new(topic.clone(), partition);
-            cursors.push((at, Position::at(position)));
-        }
-    }
-    Ok((!pages.is_empty()).then_some(BasePages(pages)))
-}
-
-/// Deletes the page cursors of a build, in small steps.
-pub(super) async fn delete_pages(db: &Database, build: Uuid) -> Result<()> {
-    let pages = db.names.control("base_pages");
-    let sql = format!(
-        "DELETE FROM {pages} WHERE ctid = ANY (ARRAY( \
-         SELECT ctid FROM {pages} WHERE build = $1 LIMIT {DELETED_AT_ONCE}))"
-    );
-    loop {
-        let work = async {
-            let mut session = Session::open(&db.pools.control).await?;
-            let deleted = sqlx::query(AssertSqlSafe(sql.clone()))
-                .bind(build)
-                .execute(&mut *session)
-                .await?;
-            session.keep();
-            Ok(deleted.rows_affected())
-        };
-        if bounded("delete the page cursors of", build, work).await? < DELETED_AT_ONCE {
-            return Ok(());
-        }
     }
 }

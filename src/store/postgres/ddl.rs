@@ -3,13 +3,12 @@
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
-use super::Database;
-use super::copy::delete_pages;
 use super::names::{literal, quote};
 use super::pool::{BEGIN_WRITE, Session, bounded};
 use super::upsert::{MASK_COLUMN, PAGE_COLUMN, key_names, order_column, removed_column};
 use super::value::{has_collation, sql_type, to_text};
 use super::view;
+use super::{Database, base_pages};
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Column, ColumnType, Family, Schema, StoreKind};
@@ -147,7 +146,7 @@ pub(super) async fn remove(db: &Database, generation: &Generation) -> Result<()>
     let removed = bounded("remove", generation, work).await;
     db.forget(generation.build);
     removed?;
-    delete_pages(db, generation.build).await
+    base_pages::delete(db, generation.build).await
 }
 
 async fn remove_in(

@@ -11,6 +11,7 @@
 
 mod apply;
 mod array;
+mod base_pages;
 mod claim;
 mod compare;
 mod control;
@@ -304,7 +305,7 @@ impl ViewStore for PostgresStore {
     }
 
     async fn base_pages(&self, generation: &Generation) -> Result<Option<BasePages>> {
-        let work = copy::base_pages(&self.db, generation);
+        let work = base_pages::read(&self.db, generation);
         bounded("read the page cursors of", generation, work).await
     }
 
