@@ -178,11 +178,11 @@ impl World {
     }
 
     async fn positions(&self) -> Vec<i64> {
-        positions(&*self.store, &self.generation).await
+        positions(&self.store, &self.generation).await
     }
 
     async fn caught_up(&self) {
-        self.reached_the_end(&*self.store, &self.generation).await;
+        self.reached_the_end(&self.store, &self.generation).await;
     }
 
     /// Waits until the generation stands at the end of the log.
@@ -205,7 +205,7 @@ impl World {
 
     /// Events and cents of each of `ids` rows.
     async fn sums(&self, ids: usize) -> Vec<(i64, i64)> {
-        self.sums_of(&*self.store, &self.generation, ids).await
+        self.sums_of(&self.store, &self.generation, ids).await
     }
 
     async fn sums_of(
