@@ -40,7 +40,7 @@ pub(super) fn describe(found: &Verification) -> String {
     }
     if !found.examples.is_empty() {
         // The first side is the one that is not named.
-        let header = ["key", "column", "other", &*found.against, ""];
+        let header = ["key", "column", "generation", &*found.against, ""];
         let rows = found.examples.iter().flat_map(rows).collect();
         text += &output::table(&header, rows);
     }

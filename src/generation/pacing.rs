@@ -141,7 +141,8 @@ impl Pacing {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_rate(&self, rate: f64) {
+    /// Remembers how fast a build caught up, in records per second.
+    pub fn note_rate(&self, rate: f64) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         if rate > reached.unwrap_or(1.0) {
             *reached = Some(rate);

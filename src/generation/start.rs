@@ -18,7 +18,7 @@ use crate::store::control::{
 #[derive(Debug)]
 pub enum Started {
     /// The generation is recorded (or had been, under the same idempotency key).
-    Recorded(GenerationRecord),
+    Recorded(Box<GenerationRecord>),
     /// Nothing was changed: why, and what to do.
     Refused(String),
     /// There is no such projection, neither running nor in a file.
@@ -115,7 +115,7 @@ impl Starter {
             .prepare(projection, proposed, live, catalog, request)
             .await?;
         if let Some(why) = self.repeated(projection, requester).await? {
-            return Ok(Started::Recorded(why));
+            return Ok(Started::Recorded(Box::new(why)));
         }
         if let Some(why) = prepared.plan.refused {
             return Ok(Started::Refused(why));
@@ -140,7 +140,9 @@ impl Starter {
         let begun = self.control.begin(&new).await?;
         failpoint!("rebuild::planned");
         Ok(match begun {
-            Answered::Done(record) | Answered::Before(record) => Started::Recorded(record),
+            Answered::Done(record) | Answered::Before(record) => {
+                Started::Recorded(Box::new(record))
+            }
             Answered::Refused(why) => Started::Refused(why),
             Answered::Unknown => Started::Unknown,
         })
@@ -173,7 +175,7 @@ impl Starter {
         let (text, hash) = (&definition.text, &definition.hash);
         let first = self.control.create_first(name, stores, text, hash).await?;
         Ok(match first {
-            Some(record) => Started::Recorded(record),
+            Some(record) => Started::Recorded(Box::new(record)),
             None => Started::Refused(format!(
                 "the former generations of {name} are still being removed; try again in a moment"
             )),

@@ -46,7 +46,7 @@ impl Operations for ServiceBackend {
         };
         let started = starter.start(&catalog, projection, &request, &requester);
         match started.await.map_err(plan_problem)? {
-            Started::Recorded(record) => Ok(Rebuild::Started(self.detail(record).await)),
+            Started::Recorded(record) => Ok(Rebuild::Started(self.detail(*record).await)),
             Started::Refused(why) => Err(Problem::refused(why)),
             Started::Unknown => Err(Problem::unknown_projection(projection)),
         }

@@ -269,7 +269,8 @@ pub(super) fn build_status(
     };
     let trouble = note.and_then(|note| note.trouble.clone());
     BuildStatus {
-        ready: record.ready,
+        // What readers saw once needs no more.
+        ready: record.ready || !building,
         paused: record.paused,
         progress,
         rate_limit: limit.rate,

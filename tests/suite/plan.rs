@@ -1,25 +1,28 @@
 //! Plans of rebuilds, over a log in memory and over control tables and stores that refuse every change: what is
 //! refused, in which words, and what a plan says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 use viewfold::fault::{Fault, Result};
 use viewfold::generation::{
-    Catalog, Change, Entry, From, Plan, PlanError, Planner, Prepared, RebuildRequest, Relation,
+    Catalog, Entry, From, Pacing, Plan, PlanError, Planner, Prepared, RebuildRequest, Relation,
 };
+use viewfold::pipeline::Board;
 use viewfold::position::{Position, TopicPartition};
 use viewfold::projection::{Definition, Row, RowKey, StoreKind};
 use viewfold::source::EventSource;
 use viewfold::source::memory::{Call, MemoryRecord, MemorySource};
 use viewfold::store::control::{
-    Base, BuildOptions, Control, Decision, GenerationRecord, InstanceReport, State, TopicRecord,
+    Answered, Base, BuildOptions, Control, Decision, GenerationRecord, InstanceReport, Job, Lease,
+    NewGeneration, Order, State, TopicRecord,
 };
 use viewfold::store::{
-    Batch, Claimed, Cursor, FoldRows, Generation, Move, Outcome, PointRead, Pointer, Verdict,
-    ViewStore,
+    BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
+    Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore,
 };
 
 const ORDERS: &str = r#"
@@ -119,6 +122,88 @@ impl Control for Tables {
     }
 
     async fn forget(&self, _: &str) -> Result<()> {
+        panic!("{WRITES}")
+    }
+
+    async fn begin(&self, _: &NewGeneration) -> Result<Answered> {
+        panic!("{WRITES}")
+    }
+
+    async fn begun(&self, _: &str, _: &str) -> Result<Option<GenerationRecord>> {
+        panic!("{WRITES}")
+    }
+
+    async fn order(&self, _: &str, _: u32, _: Order, _: &str) -> Result<Answered> {
+        panic!("{WRITES}")
+    }
+
+    async fn drop_projection(&self, _: &str, _: &[String], _: &str) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn undrop(&self, _: &str, _: &str) -> Result<()> {
+        panic!("{WRITES}")
+    }
+
+    async fn set_ready(&self, _: &Lease, _: Uuid, _: &serde_json::Value) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn set_failed(
+        &self,
+        _: &Lease,
+        _: Uuid,
+        _: &str,
+        _: Option<&serde_json::Value>,
+    ) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn withdraw(&self, _: &Lease, _: Uuid, _: &str) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn set_live(&self, _: &Lease, _: Uuid, _: StoreKind) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn retire(&self, _: &Lease, _: Uuid) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn set_cleaned(&self, _: &Lease, _: Uuid, _: StoreKind) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn may_exist(&self, _: Uuid, _: StoreKind) -> Result<bool> {
+        panic!("{WRITES}")
+    }
+
+    async fn lease(&self, _: &str, _: &str, _: Duration) -> Result<Option<Lease>> {
+        panic!("{WRITES}")
+    }
+
+    async fn release(&self, _: &Lease, _: &str) -> Result<()> {
+        panic!("{WRITES}")
+    }
+
+    async fn add_job(&self, _: &str, _: &str, _: &serde_json::Value, _: &str) -> Result<i64> {
+        panic!("{WRITES}")
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<Job>> {
+        Ok(Vec::new())
+    }
+
+    async fn job(&self, _: i64) -> Result<Option<Job>> {
+        Ok(None)
+    }
+
+    async fn finish_job(
+        &self,
+        _: i64,
+        _: std::result::Result<&serde_json::Value, &str>,
+    ) -> Result<()> {
         panic!("{WRITES}")
     }
 }
@@ -221,6 +306,38 @@ impl ViewStore for Shelf {
         panic!("a plan reads no rows")
     }
 
+    async fn forget(&self, _: &str) -> Result<()> {
+        panic!("{WRITES}")
+    }
+
+    async fn cut_over(&self, _: &CutOver) -> Result<CutOverOutcome> {
+        panic!("{WRITES}")
+    }
+
+    async fn compare_page(
+        &self,
+        _: &Generation,
+        _: &Generation,
+        _: Option<&PageToken>,
+        _: usize,
+    ) -> Result<Option<ComparePage>> {
+        panic!("a plan reads no rows")
+    }
+
+    async fn create_from(
+        &self,
+        _: &Generation,
+        _: &Generation,
+        _: &[(TopicPartition, Position)],
+        _: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        panic!("{WRITES}")
+    }
+
+    async fn base_pages(&self, _: &Generation) -> Result<Option<BasePages>> {
+        Ok(None)
+    }
+
     async fn remove(&self, _: &Generation) -> Result<()> {
         panic!("{WRITES}")
     }
@@ -242,7 +359,6 @@ struct World {
     postgres: Shelf,
     redis: Shelf,
     live: Entry,
-    dropped: BTreeSet<Arc<str>>,
     measured_rate: Option<f64>,
 }
 
@@ -278,10 +394,9 @@ impl World {
             live: Entry {
                 record: record.clone(),
                 definition: Ok(definition),
-                change: Change::Unchanged,
                 topics: BTreeMap::new(),
+                starts: Vec::new(),
             },
-            dropped: BTreeSet::new(),
             measured_rate: None,
         };
         world.live_began_at(&[0, 0]).await;
@@ -307,6 +422,10 @@ impl World {
     }
 
     fn planner(self) -> Planner {
+        let pacing = Pacing::new(Board::new(), Duration::from_secs(1), None);
+        self.measured_rate
+            .iter()
+            .for_each(|rate| pacing.note_rate(*rate));
         let stores: [(StoreKind, Arc<dyn ViewStore>); 2] = [
             (StoreKind::Postgres, Arc::new(self.postgres)),
             (StoreKind::Redis, Arc::new(self.redis)),
@@ -315,8 +434,7 @@ impl World {
             control: Arc::new(self.tables),
             source: Arc::new(self.source),
             stores: BTreeMap::from(stores),
-            dropped: self.dropped,
-            measured_rate: self.measured_rate,
+            pacing,
         }
     }
 
@@ -329,6 +447,7 @@ impl World {
         let live = self.live.clone();
         let catalog = Catalog {
             entries: vec![live.clone()],
+            relations: BTreeMap::new(),
         };
         let file = file.map(parse);
         self.planner()
@@ -1003,14 +1122,14 @@ async fn a_plan_does_not_wait_for_samples() {
 #[tokio::test]
 async fn the_overview_names_every_projection_once() {
     let named = |name: &str, text: &str| Definition::parse(name, "test.toml", text).unwrap();
-    let mut world = World::new(ORDERS).await;
-    world.dropped.insert("removed".into());
+    let world = World::new(ORDERS).await;
     let orphan = named("alone", STATUS);
     let mut alone = world.live.clone();
     alone.record = record(&orphan, 3, State::Live);
     alone.definition = Ok(orphan);
     let catalog = Catalog {
         entries: vec![alone, world.live.clone()],
+        relations: BTreeMap::from([("removed".into(), Relation::Dropped)]),
     };
     let described = format!("description = \"All orders.\"\n{ORDERS}");
     let proposed = [

@@ -16,8 +16,8 @@ use crate::fault::{FaultKind, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Row, RowDelta, RowKey, StoreKind};
 use crate::store::{
-    BasePages, Batch, Claimed, ComparePage, Cursor, FoldRows, Generation, Move, Outcome, PageToken,
-    PointRead, Verdict, ViewStore,
+    BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
+    Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore,
 };
 
 /// Which partitions feed a row.
@@ -125,6 +125,37 @@ impl ViewStore for Racing {
         starts: &[(TopicPartition, Position)],
     ) -> Result<()> {
         self.world.store.create(generation, starts).await
+    }
+
+    async fn pointer(&self, projection: &str) -> Result<Option<Pointer>> {
+        self.world.store.pointer(projection).await
+    }
+
+    async fn forget(&self, projection: &str) -> Result<()> {
+        self.world.store.forget(projection).await
+    }
+
+    async fn cut_over(&self, cut: &CutOver) -> Result<CutOverOutcome> {
+        self.world.store.cut_over(cut).await
+    }
+
+    async fn create_from(
+        &self,
+        from: &Generation,
+        to: &Generation,
+        starts: &[(TopicPartition, Position)],
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<()> {
+        let store = &self.world.store;
+        store.create_from(from, to, starts, progress).await
+    }
+
+    async fn size(&self, generation: &Generation) -> Result<Option<(u64, u64)>> {
+        self.world.store.size(generation).await
+    }
+
+    async fn dependants(&self, projection: &str) -> Result<Vec<String>> {
+        self.world.store.dependants(projection).await
     }
 
     async fn add_cursor(
