@@ -1,6 +1,7 @@
 //! Seeing a build through: copy its base where that was asked for, wait until it has caught up, verify it,
 //! record that it is ready, promote it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,14 +104,19 @@ fn explicit_starts(task: &Task) -> &[(TopicPartition, Position)] {
     }
 }
 
-/// Waits until the generation has caught up in all of its stores.
+/// Waits until the generation has caught up in all of its stores: it has passed what the live one reflected when
+/// the waiting began, and is near it.
 async fn catch_up(task: &Task) -> Result<()> {
     let to = generation(&task.entry)?;
     task.phase("catching up");
+    let mut begun: Option<Ends> = None;
     loop {
+        let ends = ends(task, &to).await?;
+        let passed = begun.get_or_insert_with(|| ends.clone());
         let mut near = true;
         for (kind, _) in &task.entry.record.stores {
-            near = near && is_near(task, *kind, &to).await?;
+            let cursors = store(task, *kind)?.cursors(&to).await?.unwrap_or_default();
+            near &= is_near(&cursors, *kind, passed, 0) && is_near(&cursors, *kind, &ends, NEAR);
         }
         if near {
             return Ok(());
@@ -119,43 +125,49 @@ async fn catch_up(task: &Task) -> Result<()> {
     }
 }
 
-/// Whether every partition is near the live generation's position, or near the end of the log.
-async fn is_near(task: &Task, kind: StoreKind, to: &Generation) -> Result<bool> {
-    let store = store(task, kind)?;
-    let Some(cursors) = store.cursors(to).await? else {
-        return Ok(false);
-    };
+/// How far a build has to come, per store and partition.
+type Ends = BTreeMap<(StoreKind, TopicPartition), Position>;
+
+/// Where the live generation stands in every partition that the build reads; the end of the log where nothing is live.
+async fn ends(task: &Task, to: &Generation) -> Result<Ends> {
     let catalog = task.catalog();
-    let live = match catalog
-        .live(&to.projection, kind)
-        .and_then(Entry::generation)
-    {
-        Some(live) => store.cursors(&live).await?.unwrap_or_default(),
-        None => Vec::new(),
-    };
-    for partition in partitions(task, &catalog) {
-        let Some(position) = position(&cursors, &partition) else {
-            return Ok(false);
+    let partitions = partitions(task, &catalog);
+    let mut ends = Ends::new();
+    for (kind, _) in &task.entry.record.stores {
+        let live = match catalog
+            .live(&to.projection, *kind)
+            .and_then(Entry::generation)
+        {
+            Some(live) => store(task, *kind)?
+                .cursors(&live)
+                .await?
+                .unwrap_or_default(),
+            None => Vec::new(),
         };
-        let end = match position_of_live(&live, &partition) {
-            Some(live) => live,
-            None => task.workshop.source.bounds(&partition).await?.high,
-        };
-        if position.distance_to(end) > NEAR {
-            return Ok(false);
+        for partition in &partitions {
+            let end = match position(&live, partition) {
+                Some(live) => live,
+                None => task.workshop.source.bounds(partition).await?.high,
+            };
+            ends.insert((*kind, partition.clone()), end);
         }
     }
-    Ok(true)
+    Ok(ends)
+}
+
+/// Whether every partition is at most `slack` offsets before where it has to come.
+fn is_near(cursors: &[Cursor], store: StoreKind, ends: &Ends, slack: u64) -> bool {
+    let mut of_store = ends.iter().filter(|((kind, _), _)| *kind == store);
+    of_store.all(|((_, partition), end)| {
+        let position = position(cursors, partition);
+        position.is_some_and(|position| position.distance_to(*end) <= slack)
+    })
 }
 
 fn position(cursors: &[Cursor], partition: &TopicPartition) -> Option<Position> {
     let mut cursors = cursors.iter();
     let found = cursors.find(|cursor| cursor.partition == *partition);
     found.map(|cursor| cursor.position)
-}
-
-fn position_of_live(live: &[Cursor], partition: &TopicPartition) -> Option<Position> {
-    position(live, partition)
 }
 
 /// All partitions that the generation reads.

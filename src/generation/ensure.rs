@@ -15,7 +15,7 @@ use crate::fault::{Fault, FaultKind, Result};
 use crate::pipeline::{PipelineKey, Reason, Stall};
 use crate::position::{Position, TopicPartition};
 use crate::source::EventSource;
-use crate::store::control::Control;
+use crate::store::control::{Answered, Control, Order};
 use crate::store::{BasePages, Generation, ViewStore};
 
 /// How far one generation is in one store.
@@ -214,9 +214,31 @@ impl Ensurer {
     /// comes late must not win.
     async fn confirm(&self, key: PipelineKey, wanted: &Wanted) -> Result<()> {
         let told = self.change(key, |stage| stage.confirmed);
-        if wanted.live && told < wanted.intent {
-            self.publish(wanted).await?;
+        if !wanted.live || told >= wanted.intent {
+            return Ok(());
+        }
+        self.publish(wanted).await?;
+        let (store, projection) = (&wanted.store, &wanted.generation.projection);
+        let pointer = store.pointer(projection).await?;
+        let newer = pointer.filter(|pointer| pointer.intent > wanted.intent);
+        let Some(newer) = newer else {
             self.change(key, |stage| stage.confirmed = wanted.intent);
+            return Ok(());
+        };
+        // Another step may have moved readers since the control tables were read: then this changes nothing.
+        let number = wanted.generation.number;
+        let above = newer.intent;
+        let order = Order::Reissue { above };
+        let answered = self
+            .control
+            .order(projection, number, order, "viewfold")
+            .await?;
+        if matches!(answered, Answered::Done(_)) {
+            tracing::warn!(
+                generation = %wanted.generation, store = %store.kind(), intent = above,
+                "the store follows a greater intent than the control tables know, which were restored from a \
+                 backup, it seems; issuing a greater one"
+            );
         }
         Ok(())
     }

@@ -58,6 +58,11 @@ const STATES: [&str; 4] = ["building", "paused", "ready", "cutting over"];
 
 impl Build {
     fn new(record: &GenerationRecord) -> Self {
+        let pace = Pace::default();
+        if record.is_anywhere(State::Building) {
+            // Nothing is read before the governor has decided.
+            pace.set(Some(0.0));
+        }
         Self {
             projection: Arc::clone(&record.projection),
             unfinished: usize::MAX,
@@ -65,7 +70,7 @@ impl Build {
             max_rate: None,
             paused: record.paused,
             building: false,
-            pace: Pace::default(),
+            pace,
             governor: Governor::default(),
             limit: FREE,
             starts: HashMap::new(),

@@ -211,6 +211,12 @@ pub enum Order {
         /// The greatest intent number known to a store.
         above: i64,
     },
+    /// Issue its intent anew, greater than what a store holds, if it is the wanted one; `Before` otherwise. The control
+    /// tables may have been restored from a backup that knows less than the store.
+    Reissue {
+        /// The greatest intent number known to a store.
+        above: i64,
+    },
     /// Stop building it and remove it.
     Cancel,
     /// Stop catching up for now.

@@ -56,6 +56,7 @@ pub(in crate::store) fn order(all: &mut [GenerationRecord], number: u32, order: 
     };
     let verdict = match order {
         Order::Promote { above } => promote(all, index, above),
+        Order::Reissue { above } => reissue(all, index, above),
         Order::Cancel => cancel(&mut all[index]),
         Order::Pause => pause(&mut all[index], true),
         Order::Resume => pause(&mut all[index], false),
@@ -98,6 +99,16 @@ fn promote(all: &mut [GenerationRecord], index: usize, above: i64) -> Ruling {
     }
     want(all, index, above);
     Ok(true)
+}
+
+/// What readers should see stays the same, under a greater number.
+fn reissue(all: &mut [GenerationRecord], index: usize, above: i64) -> Ruling {
+    let record = &all[index];
+    let needed = record.wanted && record.intent <= above;
+    if needed {
+        want(all, index, above);
+    }
+    Ok(needed)
 }
 
 fn cancel(record: &mut GenerationRecord) -> Ruling {

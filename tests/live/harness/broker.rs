@@ -133,3 +133,11 @@ impl Publisher {
         self.producer.flush(Duration::from_secs(30)).unwrap();
     }
 }
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.flush();
+        }
+    }
+}

@@ -64,6 +64,12 @@ impl Deployment {
             .unwrap();
     }
 
+    /// The one text that a query answers with.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let text = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
+        text.fetch_one(&self.pool).await.unwrap()
+    }
+
     /// One number out of Postgres.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))

@@ -8,7 +8,7 @@ use super::{KEYS, LIMIT, assert_live, started};
 use crate::chaos::{Conduct, Proxy};
 use crate::harness::{
     COUNTER, Counted, Deployment, Instance, RedisServer, Traffic, address_of, caught_up, publish,
-    sized, through,
+    sized, through, wait_until,
 };
 
 fn done(detail: &Value) -> u64 {
@@ -133,4 +133,97 @@ async fn everything_dies_in_the_middle_and_the_build_goes_on_where_it_stood() {
     ends_right(&deployment, &third, (generation, traffic)).await;
     // I6: what had been built was not built again.
     assert!(deployment.count(&stored).await > reached);
+}
+
+/// The tables of a deployment's control schema that a backup of it is made of, and what its view shows.
+struct Backup {
+    tables: Vec<String>,
+    view: String,
+}
+
+impl Backup {
+    async fn of(deployment: &Deployment) -> Self {
+        let name = &deployment.name;
+        let tables = format!(
+            "select coalesce(string_agg(table_name, ','), '') from information_schema.tables \
+             where table_schema = '{name}' and table_name not in ('intents', 'audit', 'changes', '_sqlx_migrations')"
+        );
+        let tables: String = deployment.text(&tables).await;
+        let tables: Vec<String> = tables.split(',').map(str::to_owned).collect();
+        deployment
+            .execute(&format!("create schema \"{name}_backup\""))
+            .await;
+        for table in &tables {
+            let copy =
+                format!("create table \"{name}_backup\".{table} as table \"{name}\".{table}");
+            deployment.execute(&copy).await;
+        }
+        let views = deployment.views_schema();
+        let view = format!("select pg_get_viewdef('\"{views}\".counter'::regclass)");
+        let view = deployment.text(&view).await;
+        Self { tables, view }
+    }
+
+    async fn restore(&self, deployment: &Deployment) {
+        let (name, views) = (&deployment.name, deployment.views_schema());
+        let view = format!(
+            "create or replace view \"{views}\".counter as {}",
+            self.view
+        );
+        deployment.execute(&view).await;
+        deployment
+            .execute(&format!("drop table \"{name}\".counter_g2"))
+            .await;
+        for table in &self.tables {
+            let empty = format!("truncate \"{name}\".{table}");
+            deployment.execute(&empty).await;
+            let fill =
+                format!("insert into \"{name}\".{table} select * from \"{name}_backup\".{table}");
+            deployment.execute(&fill).await;
+        }
+        deployment
+            .execute(&format!("drop schema \"{name}_backup\" cascade"))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_restored_from_before_the_rebuild_publishes_nothing_wrong() {
+    let (deployment, published) = super::counter(2, 2_000).await;
+    let mut instance = started(&deployment, published).await;
+    instance.stop();
+    let backup = Backup::of(&deployment).await;
+    let mut instance = started(&deployment, published).await;
+    instance
+        .command_within(&["rebuild", "counter", "--wait"], LIMIT)
+        .expect(0);
+    super::assert_live(&deployment, 2).await;
+    instance.stop();
+    backup.restore(&deployment).await;
+    // Redis shows a generation that the control tables have never heard of, under an intent greater than theirs.
+    assert_eq!(deployment.redis_live("counter").await, Some(2));
+    let instance = started(&deployment, published).await;
+    wait_until(
+        "redis shows what the control tables say",
+        LIMIT,
+        async || deployment.redis_live("counter").await == Some(1),
+    )
+    .await;
+    let published = publish(&deployment, published.events, 3_000, KEYS);
+    caught_up(&instance, 3_000, LIMIT).await;
+    published.assert_seen(&deployment, "counter", 1).await;
+    // What the lost generation left in Redis is not taken for the next one's.
+    let (_, answer) = instance
+        .try_post("/v1/projections/counter/rebuilds", &json!({}), None)
+        .unwrap();
+    let number = answer["generation"].as_u64().unwrap();
+    if number == 2 {
+        let order = format!("/v1/projections/counter/generations/{number}/cancel");
+        assert_eq!(instance.try_post(&order, &json!({}), None).unwrap().0, 202);
+        instance
+            .command_within(&["rebuild", "counter", "--wait"], LIMIT)
+            .expect(0);
+    }
+    super::assert_live(&deployment, 3).await;
+    published.assert_seen(&deployment, "counter", 1).await;
 }

@@ -108,6 +108,7 @@ impl PostgresControl {
         generations::save(&self.db, session, &before, &all).await?;
         let action = match order {
             Order::Promote { .. } => "promote",
+            Order::Reissue { .. } => "reissue",
             Order::Cancel => "cancel",
             Order::Pause => "pause",
             Order::Resume => "resume",
