@@ -44,8 +44,8 @@ impl Progress {
         };
         let done = sum(|track| track.position - track.start);
         let left = sum(|track| track.end - track.position);
-        let rate: f64 = tracks.iter().map(|track| track.rate).sum();
-        let growth: f64 = tracks.iter().map(|track| track.growth).sum();
+        let rate = tracks.iter().fold(0.0, |sum, track| sum + track.rate);
+        let growth = tracks.iter().fold(0.0, |sum, track| sum + track.growth);
         let gains = rate - growth;
         let converging = left == 0 || gains > 0.0;
         let eta_seconds = match left {

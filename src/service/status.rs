@@ -112,7 +112,9 @@ impl ServiceBackend {
             for number in 0..read.partitions {
                 let partition = TopicPartition::new(Arc::clone(topic), number);
                 let known = tracks.get(key, &partition).cloned();
-                unowned |= known.as_ref().is_none_or(|known| known.position.is_none());
+                unowned |= known
+                    .as_ref()
+                    .is_none_or(|known| known.position.is_none() || known.end.is_none());
                 let mut status = known.unwrap_or_else(|| nobody(&partition));
                 if let Some(refusal) = &read.refusal {
                     status.stalled = Some(report::stalled(refusal));
@@ -225,7 +227,14 @@ fn progress(entry: &Entry, stores: &[StoreStatus], tracks: &Tracks) -> Progress 
             .iter()
             .filter_map(|status| track_progress(entry, key, status, tracks))
             .collect();
-        Progress::of(&tracks)
+        let known = tracks.len() == store.partitions.len();
+        let progress = Progress::of(&tracks);
+        // What is left is not known before every partition is.
+        let eta_seconds = progress.eta_seconds.filter(|_| known && !tracks.is_empty());
+        Progress {
+            eta_seconds,
+            ..progress
+        }
     };
     let all = stores.iter().map(of_store);
     all.reduce(Progress::slower).unwrap_or_default()
