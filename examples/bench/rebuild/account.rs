@@ -9,6 +9,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
+    /// The first seconds of traffic, in which connections, plans and caches come into being.
+    WarmUp,
     Before,
     Build,
     Cutover,
@@ -16,10 +18,17 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 4] = [Self::Before, Self::Build, Self::Cutover, Self::Rollback];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::WarmUp,
+        Self::Before,
+        Self::Build,
+        Self::Cutover,
+        Self::Rollback,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::WarmUp => "warm-up",
             Self::Before => "before",
             Self::Build => "build",
             Self::Cutover => "cutover",
@@ -64,7 +73,7 @@ const SHOWN: u64 = 20;
 impl Account {
     pub(crate) fn new() -> Self {
         Self {
-            phase: AtomicU8::new(Phase::Before as u8),
+            phase: AtomicU8::new(Phase::WarmUp as u8),
             tallies: Mutex::default(),
             produced: Mutex::default(),
             shown: AtomicU64::new(0),

@@ -23,6 +23,8 @@ use super::Servers;
 
 /// The projection that is rebuilt; its two definitions lie beside this folder.
 const VIEW: &str = "activity";
+/// How long the traffic runs before anything counts.
+const WARM_UP: Duration = Duration::from_secs(8);
 /// How long anything may take before the run has failed.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -107,6 +109,8 @@ impl Rebuild {
         let readers = Readers::start(self, &account)?;
         let phase = Duration::from_secs(self.pace.seconds);
 
+        account.enter(Phase::WarmUp);
+        std::thread::sleep(WARM_UP);
         account.enter(Phase::Before);
         std::thread::sleep(phase);
         account.enter(Phase::Build);
