@@ -5,22 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::Entry;
 use super::coordinator::Task;
+use super::distance::{self, Ends, NEAR, behind};
 use super::reconcile::skips;
 use super::verify::{Side, Verification, Verifier};
 use crate::fault::{Fault, FaultKind, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
 use crate::store::control::{Answered, Base, Decision, Promote};
-use crate::store::{Cursor, Generation, ViewStore};
 
 /// How often it is looked whether a build has caught up.
 const PERIOD: Duration = Duration::from_millis(500);
-
-/// How many offsets a partition may be behind and still count as caught up: verification levels what is
-/// missing, and the cutover waits for the rest.
-const NEAR: u64 = 5_000;
 
 /// Runs until the generation is ready (and promoted), has failed, or the lease is lost.
 pub(super) async fn run(task: &Task) -> Result<()> {
@@ -55,34 +51,22 @@ pub(super) async fn run(task: &Task) -> Result<()> {
     Ok(())
 }
 
-fn store(task: &Task, kind: StoreKind) -> Result<&Arc<dyn ViewStore>> {
-    let store = task.workshop.stores.get(&kind);
-    store.ok_or_else(|| Fault::misconfigured(format!("this instance is not connected to {kind}")))
-}
-
-fn generation(entry: &Entry) -> Result<Generation> {
-    entry.generation().ok_or_else(|| {
-        Fault::misconfigured(format!(
-            "this instance cannot run {entry}: its definition cannot be read"
-        ))
-    })
-}
-
 /// Copies the live rows in every store that does not hold the generation yet.
 async fn copy(task: &Task) -> Result<()> {
-    let to = generation(&task.entry)?;
+    let to = task.entry.runnable()?;
     for (kind, _) in &task.entry.record.stores {
-        let store = store(task, *kind)?;
+        let store = task.store(*kind)?;
         if store.cursors(&to).await?.is_some() {
             continue;
         }
         let catalog = task.catalog();
         let live = catalog.live(&to.projection, *kind);
-        let from = generation(live.ok_or_else(|| {
+        let live = live.ok_or_else(|| {
             Fault::transient(format!(
                 "no generation is live in {kind} whose rows could be copied"
             ))
-        })?)?;
+        })?;
+        let from = live.runnable()?;
         task.phase(format!("copying {kind}"));
         let (notes, build) = (task.workshop.notes.clone(), to.build);
         let progress = move |rows: u64| {
@@ -107,80 +91,23 @@ fn explicit_starts(task: &Task) -> &[(TopicPartition, Position)] {
 /// Waits until the generation has caught up in all of its stores: it has passed what the live one reflected when
 /// the waiting began, and is near it.
 async fn catch_up(task: &Task) -> Result<()> {
-    let to = generation(&task.entry)?;
+    let to = task.entry.runnable()?;
     task.phase("catching up");
-    let mut begun: Option<Ends> = None;
+    let mut begun: BTreeMap<StoreKind, Ends> = BTreeMap::new();
     loop {
-        let ends = ends(task, &to).await?;
-        let passed = begun.get_or_insert_with(|| ends.clone());
         let mut near = true;
         for (kind, _) in &task.entry.record.stores {
-            let cursors = store(task, *kind)?.cursors(&to).await?.unwrap_or_default();
-            near &= is_near(&cursors, *kind, passed, 0) && is_near(&cursors, *kind, &ends, NEAR);
+            let ends = distance::ends(task, *kind).await?;
+            let cursors = distance::cursors(task, *kind, &to).await?;
+            let passed = begun.entry(*kind).or_insert_with(|| ends.clone());
+            near &=
+                behind(&cursors, passed, 0).is_none() && behind(&cursors, &ends, NEAR).is_none();
         }
         if near {
             return Ok(());
         }
         tokio::time::sleep(PERIOD).await;
     }
-}
-
-/// How far a build has to come, per store and partition.
-type Ends = BTreeMap<(StoreKind, TopicPartition), Position>;
-
-/// Where the live generation stands in every partition that the build reads; the end of the log where nothing is live.
-async fn ends(task: &Task, to: &Generation) -> Result<Ends> {
-    let catalog = task.catalog();
-    let partitions = partitions(task, &catalog);
-    let mut ends = Ends::new();
-    for (kind, _) in &task.entry.record.stores {
-        let live = match catalog
-            .live(&to.projection, *kind)
-            .and_then(Entry::generation)
-        {
-            Some(live) => store(task, *kind)?
-                .cursors(&live)
-                .await?
-                .unwrap_or_default(),
-            None => Vec::new(),
-        };
-        for partition in &partitions {
-            let end = match position(&live, partition) {
-                Some(live) => live,
-                None => task.workshop.source.bounds(partition).await?.high,
-            };
-            ends.insert((*kind, partition.clone()), end);
-        }
-    }
-    Ok(ends)
-}
-
-/// Whether every partition is at most `slack` offsets before where it has to come.
-fn is_near(cursors: &[Cursor], store: StoreKind, ends: &Ends, slack: u64) -> bool {
-    let mut of_store = ends.iter().filter(|((kind, _), _)| *kind == store);
-    of_store.all(|((_, partition), end)| {
-        let position = position(cursors, partition);
-        position.is_some_and(|position| position.distance_to(*end) <= slack)
-    })
-}
-
-fn position(cursors: &[Cursor], partition: &TopicPartition) -> Option<Position> {
-    let mut cursors = cursors.iter();
-    let found = cursors.find(|cursor| cursor.partition == *partition);
-    found.map(|cursor| cursor.position)
-}
-
-/// All partitions that the generation reads.
-fn partitions(task: &Task, catalog: &Catalog) -> Vec<TopicPartition> {
-    let build = task.entry.record.build;
-    let mut entries = catalog.entries.iter();
-    let entry = entries.find(|entry| entry.record.build == build);
-    let topics = entry.map_or(&task.entry.topics, |entry| &entry.topics);
-    let of_topic = |(topic, read): (&Arc<str>, &crate::pipeline::TopicUse)| {
-        let topic = Arc::clone(topic);
-        (0..read.partitions).map(move |number| TopicPartition::new(Arc::clone(&topic), number))
-    };
-    topics.iter().flat_map(of_topic).collect()
 }
 
 /// Compares it with the live generation in every store that holds both.
@@ -210,7 +137,7 @@ async fn verify(task: &Task) -> Result<Vec<Verification>> {
             notes.set(build, format!("verifying {kind}: {keys} keys"), None);
         };
         let excerpts = Arc::clone(&task.workshop.excerpts);
-        let verifier = Verifier::new(Arc::clone(store(task, *kind)?), excerpts);
+        let verifier = Verifier::new(Arc::clone(task.store(*kind)?), excerpts);
         found.push(verifier.compare(&first, &second, &progress).await?);
     }
     Ok(found)
@@ -225,7 +152,7 @@ fn key_names(side: &Side) -> Vec<&str> {
 pub(super) fn side(entry: &Entry, decisions: &[Decision]) -> Result<Side> {
     let definition = entry.definition.as_ref().map_err(Fault::misconfigured)?;
     Ok(Side {
-        generation: generation(entry)?,
+        generation: entry.runnable()?,
         plan: Arc::clone(&definition.plan),
         hash: Arc::clone(&entry.record.hash),
         skips: Arc::new(skips(entry, decisions)),

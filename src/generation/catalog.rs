@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::plan::Relation;
 use super::topics::ReadTopics;
+use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Definition, StoreKind};
 use crate::store::Generation;
@@ -41,6 +42,22 @@ impl Entry {
             build: self.record.build,
             schema: Arc::clone(definition.plan.schema()),
         })
+    }
+
+    /// The same, where this instance has to be able to run it.
+    pub(super) fn runnable(&self) -> Result<Generation, Fault> {
+        self.generation().ok_or_else(|| {
+            Fault::misconfigured(format!(
+                "this instance cannot run {self}: its definition cannot be read"
+            ))
+        })
+    }
+
+    /// The partitions of a topic that it reads.
+    pub(super) fn partitions_of(&self, topic: &Arc<str>) -> impl Iterator<Item = TopicPartition> {
+        let partitions = self.topics.get(topic).map_or(0, |read| read.partitions);
+        let topic = Arc::clone(topic);
+        (0..partitions).map(move |number| TopicPartition::new(Arc::clone(&topic), number))
     }
 
     /// Its state in a store.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::coordinator::Task;
-use crate::fault::{Fault, FaultKind, Result};
+use crate::fault::{FaultKind, Result};
 use crate::projection::Schema;
 use crate::store::Generation;
 
@@ -35,11 +35,7 @@ pub(super) async fn clean(task: &Task) -> Result<()> {
         if record.cleaned.contains(kind) {
             continue;
         }
-        let Some(store) = task.workshop.stores.get(kind) else {
-            return Err(Fault::misconfigured(format!(
-                "this instance is not connected to {kind}"
-            )));
-        };
+        let store = task.store(*kind)?;
         store.remove(&generation).await?;
         if is_dropped(task) {
             // Refused while another of its generations is there: whoever removes the last one succeeds.

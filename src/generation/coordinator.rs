@@ -16,7 +16,7 @@ use super::catalog::{Catalog, Entry};
 use super::plan::{RebuildRequest, Relation};
 use super::start::{Requester, Started, Starter};
 use super::{build, cleanup, cutover, jobs};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::pipeline::Excerpts;
 use crate::projection::{Definition, StoreKind};
 use crate::source::EventSource;
@@ -24,7 +24,7 @@ use crate::store::ViewStore;
 use crate::store::control::{Control, Lease, Promote, State};
 
 /// How long a lease lasts without being renewed: what a dead coordinator keeps waiting.
-const LEASE: Duration = Duration::from_secs(5);
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// What a coordinator works with.
 #[derive(Clone)]
@@ -327,6 +327,14 @@ impl Task {
     /// The newest catalog.
     pub(super) fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
+    }
+
+    /// The store of this kind.
+    pub(super) fn store(&self, kind: StoreKind) -> Result<&Arc<dyn ViewStore>> {
+        let store = self.workshop.stores.get(&kind);
+        store.ok_or_else(|| {
+            Fault::misconfigured(format!("this instance is not connected to {kind}"))
+        })
     }
 
     pub(super) fn phase(&self, phase: impl Into<String>) {

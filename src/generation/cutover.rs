@@ -4,10 +4,12 @@
 //! An attempt changes everything in a store or nothing. Control state is the truth: a crash between two stores is
 //! continued from there, by whoever holds the lease, under the same intent.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catalog::Entry;
 use super::coordinator::Task;
+use super::distance::{self, NEAR};
 use crate::fault::{Fault, FaultKind, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::StoreKind;
@@ -17,16 +19,14 @@ use crate::store::{CutOver, CutOverOutcome, Generation};
 /// How long the first store may refuse before the cutover is given up. Later stores are never given up: readers of the
 /// first one have moved already.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// How long it is waited between attempts, so that live batches and readers get through.
+/// How long it is waited after an attempt, so that live batches and readers get through; longer after each.
 const PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs until readers of every store see the generation, or it was given up or overtaken.
 pub(super) async fn run(task: &Task) -> Result<()> {
     let record = &task.entry.record;
-    let to = task
-        .entry
-        .generation()
-        .ok_or_else(|| Fault::misconfigured(format!("this instance cannot run {}", task.entry)))?;
+    let to = task.entry.runnable()?;
     let begun = Instant::now();
     let mut moved = record.is_anywhere(State::Live);
     for (kind, state) in &record.stores {
@@ -36,6 +36,7 @@ pub(super) async fn run(task: &Task) -> Result<()> {
         task.phase(format!("cutting over {kind}"));
         failpoint!("cutover::before");
         let cut = cut(task, *kind, &to).await?;
+        let mut pause = PAUSE;
         while let Some(blocker) = attempt(task, *kind, cut.as_ref(), &to).await? {
             if !moved && begun.elapsed() >= DEADLINE {
                 let why = format!("cutover of {kind} given up after {DEADLINE:?}: {blocker}");
@@ -47,7 +48,8 @@ pub(super) async fn run(task: &Task) -> Result<()> {
                 return Ok(());
             }
             task.trouble(format!("cutover of {kind} waits: {blocker}"));
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         tracing::info!(generation = %task.entry, store = %kind, "cut over");
         moved = true;
@@ -62,13 +64,8 @@ async fn cut(task: &Task, kind: StoreKind, to: &Generation) -> Result<Option<Cut
     let Some(live) = catalog.live(&to.projection, kind) else {
         return Ok(None);
     };
-    let Some(from) = live.generation() else {
-        return Err(Fault::misconfigured(format!(
-            "this instance cannot run {live}"
-        )));
-    };
     Ok(Some(CutOver {
-        from,
+        from: live.runnable()?,
         to: to.clone(),
         intent: task.entry.record.intent,
         lease: task.lease.clone(),
@@ -79,16 +76,21 @@ async fn cut(task: &Task, kind: StoreKind, to: &Generation) -> Result<Option<Cut
 /// The ends of the topics that only the wanted generation reads.
 async fn targets(task: &Task, live: &Entry) -> Result<Vec<(TopicPartition, Position)>> {
     let mut targets = Vec::new();
-    let only_here = |topic: &&std::sync::Arc<str>| !live.topics.contains_key(*topic);
+    let only_here = |topic: &&Arc<str>| !live.topics.contains_key(*topic);
     for topic in task.entry.topics.keys().filter(only_here) {
-        let read = task.entry.topics.get(topic);
-        for number in 0..read.map_or(0, |read| read.partitions) {
-            let partition = TopicPartition::new(std::sync::Arc::clone(topic), number);
+        for partition in task.entry.partitions_of(topic) {
             let end = task.workshop.source.bounds(&partition).await?.high;
             targets.push((partition, end));
         }
     }
     Ok(targets)
+}
+
+/// Whether the wanted generation is too far behind for live batches to wait for it; says by how much.
+async fn far(task: &Task, kind: StoreKind, to: &Generation) -> Result<Option<String>> {
+    let ends = distance::ends(task, kind).await?;
+    let cursors = distance::cursors(task, kind, to).await?;
+    Ok(distance::behind(&cursors, &ends, NEAR))
 }
 
 /// One attempt in one store. None when it is done, else what was in the way.
@@ -98,11 +100,13 @@ async fn attempt(
     cut: Option<&CutOver>,
     to: &Generation,
 ) -> Result<Option<String>> {
-    let store = task.workshop.stores.get(&kind);
-    let store = store
-        .ok_or_else(|| Fault::misconfigured(format!("this instance is not connected to {kind}")))?;
+    let store = task.store(kind)?;
     let outcome = match cut {
-        Some(cut) => store.cut_over(cut).await,
+        Some(cut) => match far(task, kind, to).await {
+            Ok(None) => store.cut_over(cut).await,
+            Ok(Some(blocker)) => return Ok(Some(blocker)),
+            Err(fault) => Err(fault),
+        },
         None => store
             .publish(to, task.entry.record.intent)
             .await

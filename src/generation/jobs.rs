@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::build::side;
 use super::catalog::{Catalog, Entry};
-use super::coordinator::Workshop;
+use super::coordinator::{LEASE, Workshop};
 use super::verify::{Verification, Verifier};
 use crate::fault::{Fault, Result};
 use crate::projection::StoreKind;
@@ -17,9 +16,6 @@ use crate::store::control::{Job, State};
 
 /// What a verification job is called.
 pub const VERIFY: &str = "verify";
-
-/// How long a job's lease lasts without being renewed.
-const LEASE: Duration = Duration::from_secs(5);
 
 /// What is to be verified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod catalog;
 mod cleanup;
 mod coordinator;
 mod cutover;
+mod distance;
 mod ensure;
 mod estimate;
 mod governor;

@@ -17,6 +17,9 @@ use crate::telemetry;
 /// How long a store may fail before its lane gives up, drops what it holds and claims again later.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How attempts that a cutover put off are counted.
+const HELD: &str = "held";
+
 /// A batch on its way.
 pub(super) struct Commit {
     spec: Arc<PipelineSpec>,
@@ -90,7 +93,8 @@ pub(super) async fn write(commit: Arc<Commit>, board: Board) -> Result<Written> 
         let asked = Instant::now();
         let written = attempt(&commit).await;
         let result = match &written {
-            Ok(_) => "ok",
+            Ok(Some(_)) => "ok",
+            Ok(None) => HELD,
             Err(fault) => fault.kind.as_str(),
         };
         metrics
@@ -104,15 +108,16 @@ pub(super) async fn write(commit: Arc<Commit>, board: Board) -> Result<Written> 
         if result == FaultKind::Transient.as_str() && commit.events > 0 {
             board.store_failed(commit.spec.key.store);
         }
+        let written = match written {
+            Ok(Some(written)) => Ok(written),
+            Ok(None) => Err(Fault::transient("held for a cutover")),
+            Err(fault) => Err(fault),
+        };
         match written {
             Err(fault) if fault.kind == FaultKind::Transient && started.elapsed() < PATIENCE => {
                 metrics
                     .retries
-                    .with_label_values(&[
-                        &*commit.spec.generation.projection,
-                        store,
-                        fault.kind.as_str(),
-                    ])
+                    .with_label_values(&[&*commit.spec.generation.projection, store, result])
                     .inc();
                 tokio::time::sleep(backoff.next()).await;
             }
@@ -131,7 +136,8 @@ pub(super) async fn write(commit: Arc<Commit>, board: Board) -> Result<Written> 
     }
 }
 
-async fn attempt(commit: &Commit) -> Result<Written> {
+/// One attempt; none while a cutover holds the generation's batches.
+async fn attempt(commit: &Commit) -> Result<Option<Written>> {
     let (store, generation) = (&commit.spec.store, &commit.spec.generation);
     if commit.events == 0 {
         let verdicts = store.advance(generation, &commit.batch.moves).await?;
@@ -139,25 +145,26 @@ async fn attempt(commit: &Commit) -> Result<Written> {
             return Err(Fault::transient("cursors are locked by another session"));
         }
         let all = verdicts.iter().all(|verdict| *verdict == Verdict::Applied);
-        return Ok(if all {
+        return Ok(Some(if all {
             Written::Applied(commit.counts.clone())
         } else {
             Written::Refused(verdicts)
-        });
+        }));
     }
     if let Some(keys) = &commit.keys {
         return attempt_reading(commit, keys.clone()).await;
     }
     Ok(match store.apply(generation, &commit.batch).await? {
-        Outcome::Applied => Written::Applied(commit.counts.clone()),
-        Outcome::Refused(verdicts) => Written::Refused(verdicts),
+        Outcome::Applied => Some(Written::Applied(commit.counts.clone())),
+        Outcome::Refused(verdicts) => Some(Written::Refused(verdicts)),
+        Outcome::Held => None,
     })
 }
 
 /// What came of folding onto loaded rows.
 type Folded = Option<std::result::Result<Counts, Halt>>;
 
-async fn attempt_reading(commit: &Commit, mut keys: Vec<RowKey>) -> Result<Written> {
+async fn attempt_reading(commit: &Commit, mut keys: Vec<RowKey>) -> Result<Option<Written>> {
     let (store, generation) = (&commit.spec.store, &commit.spec.generation);
     loop {
         let folded: Mutex<Folded> = Mutex::new(None);
@@ -174,7 +181,7 @@ async fn attempt_reading(commit: &Commit, mut keys: Vec<RowKey>) -> Result<Writt
             .apply_reading(generation, &commit.batch.moves, &keys, &fold)
             .await;
         let folded = folded.into_inner().unwrap_or_else(PoisonError::into_inner);
-        return Ok(match (outcome, folded) {
+        return Ok(Some(match (outcome, folded) {
             (Err(_), Some(Err(Halt::At(culprit)))) => Written::Stopped(culprit),
             (Err(_), Some(Err(Halt::Unloaded(more)))) => {
                 keys.extend(more);
@@ -184,9 +191,10 @@ async fn attempt_reading(commit: &Commit, mut keys: Vec<RowKey>) -> Result<Writt
             }
             (Err(fault), _) => return Err(fault),
             (Ok(Outcome::Refused(verdicts)), _) => Written::Refused(verdicts),
+            (Ok(Outcome::Held), _) => return Ok(None),
             (Ok(Outcome::Applied), Some(Ok(counts))) => Written::Applied(counts),
             // An earlier attempt, whose answer was lost, wrote it.
             (Ok(Outcome::Applied), _) => Written::Applied(commit.counts.clone()),
-        });
+        }));
     }
 }

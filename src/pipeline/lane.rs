@@ -201,7 +201,7 @@ impl Lane {
 
     fn room(&self) -> Room {
         Room {
-            rows: self.limits.batch_rows,
+            rows: self.limits.batch_rows.min(self.spec.most_rows()),
             bytes: self.limits.batch_bytes,
             events: self.events_at_once,
         }

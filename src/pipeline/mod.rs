@@ -49,6 +49,3 @@ pub use pace::Pace;
 pub use spec::{Limits, PipelineKey, PipelineSpec, Role, TopicUse};
 pub use stall::{Reason, Stall};
 pub use status::TrackStatus;
-
-/// The most rows in one Redis batch: a script of this size runs for a few milliseconds.
-const REDIS_BATCH_ROWS: usize = 2000;

@@ -96,6 +96,16 @@ impl PipelineSpec {
             && self.skips == other.skips
             && self.base == other.base
     }
+
+    /// The most rows in one batch. A Redis script is not interrupted, so that it must stay short for everybody
+    /// else's sake: a few milliseconds, and less than one where readers wait for another generation (I7).
+    pub(super) fn most_rows(&self) -> usize {
+        match (self.key.store, self.role) {
+            (StoreKind::Postgres, _) => usize::MAX,
+            (StoreKind::Redis, Role::Building) => 200,
+            (StoreKind::Redis, _) => 2000,
+        }
+    }
 }
 
 impl std::fmt::Debug for PipelineSpec {

@@ -138,6 +138,8 @@ pub enum Outcome {
     Applied,
     /// Nothing was changed; the verdict per move, in the order of the batch's moves.
     Refused(Vec<Verdict>),
+    /// Nothing was changed: a cutover holds the generation's batches for a moment. The same batch again, soon.
+    Held,
 }
 
 /// What became of a claim.

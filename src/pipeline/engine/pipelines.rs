@@ -12,9 +12,7 @@ use super::super::lane::Lane;
 use super::super::spec::{End, FeederInput, LaneInput, PipelineKey, PipelineSpec, Shares};
 use super::super::stall::Reason;
 use super::{Pipeline, Running, TrackState};
-use crate::pipeline::REDIS_BATCH_ROWS;
 use crate::position::TopicPartition;
-use crate::projection::StoreKind;
 use crate::telemetry;
 
 impl Running {
@@ -161,11 +159,7 @@ impl Running {
         spec: &Arc<PipelineSpec>,
     ) -> (UnboundedSender<LaneInput>, JoinHandle<()>) {
         let (lane, inputs) = mpsc::unbounded_channel();
-        let mut limits = self.limits;
-        if spec.key.store == StoreKind::Redis {
-            // A Redis script is not interrupted: it must stay short for everybody else's sake.
-            limits.batch_rows = limits.batch_rows.min(REDIS_BATCH_ROWS);
-        }
+        let limits = self.limits;
         let (notices, board) = (self.around.notices.clone(), self.around.board.clone());
         let task = tokio::spawn(Lane::new(Arc::clone(spec), limits, notices, board).run(inputs));
         (lane, task)

@@ -30,15 +30,15 @@ pub(super) fn unclaimed(partition: &TopicPartition, position: Position) -> Curso
     }
 }
 
+/// What a batch with this one move would find.
+pub(super) fn verdict(build: Option<&Build>, wanted: &Move) -> Verdict {
+    let stored = build.and_then(|build| build.cursors.get(&wanted.partition));
+    Verdict::judge(wanted, stored.map(|cursor| (cursor.claim, cursor.position)))
+}
+
 /// Whether the batch must be applied, or what is to be answered without applying it.
 pub(super) fn judge(build: Option<&Build>, moves: &[Move]) -> Result<(), Outcome> {
-    let verdicts: Vec<Verdict> = moves
-        .iter()
-        .map(|wanted| {
-            let stored = build.and_then(|build| build.cursors.get(&wanted.partition));
-            Verdict::judge(wanted, stored.map(|cursor| (cursor.claim, cursor.position)))
-        })
-        .collect();
+    let verdicts: Vec<Verdict> = moves.iter().map(|wanted| verdict(build, wanted)).collect();
     if verdicts.iter().all(|v| *v == Verdict::NotApplied) {
         Ok(())
     } else if verdicts.iter().all(|v| *v == Verdict::Applied) {

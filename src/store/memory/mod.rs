@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::build::{Build, judge, unclaimed};
+use self::build::{Build, judge, unclaimed, verdict};
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
     Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore, other_build,
@@ -201,17 +201,14 @@ impl ViewStore for MemoryStore {
         let mut held = self.held.lock().await;
         let mut build = held.build_mut(generation);
         let verdicts = moves.iter().map(|wanted| {
-            match judge(build.as_deref(), std::slice::from_ref(wanted)) {
-                Err(Outcome::Refused(verdicts)) => verdicts.into_iter().next(),
-                Err(Outcome::Applied) => Some(Verdict::Applied),
-                Ok(()) => {
-                    if let Some(build) = build.as_deref_mut() {
-                        build.advance(wanted);
-                    }
-                    Some(Verdict::Applied)
-                }
+            let found = verdict(build.as_deref(), wanted);
+            if found != Verdict::NotApplied {
+                return found;
             }
-            .unwrap_or(Verdict::Gone)
+            if let Some(build) = build.as_deref_mut() {
+                build.advance(wanted);
+            }
+            Verdict::Applied
         });
         Ok(verdicts.collect())
     }

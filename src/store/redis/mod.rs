@@ -165,7 +165,7 @@ impl RedisStore {
         let column = || texts.first().and_then(|name| name.as_deref()).unwrap_or("");
         match tag.as_str() {
             "applied" => Ok(Answer::Settled(Outcome::Applied)),
-            "held" => Err(Fault::transient("held for a cutover")),
+            "held" => Ok(Answer::Settled(Outcome::Held)),
             "gone" => Ok(Answer::Settled(judge(moves, None)?)),
             "cursors" => Ok(Answer::Settled(judge(moves, Some(&texts))?)),
             "corrupt" => Err(corrupt(column())),
