@@ -11,7 +11,7 @@ use crate::store::{Cursor, Generation};
 
 /// How many offsets a partition may be behind and still be near. Verification levels what is missing from rows, and
 /// live batches wait for it at a cutover: both for a moment only.
-pub(super) const NEAR: u64 = 10_000;
+pub(super) const NEAR: u64 = 5_000;
 
 /// How far a generation has to come, per partition that it reads.
 pub(super) type Ends = BTreeMap<TopicPartition, Position>;

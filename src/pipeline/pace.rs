@@ -4,8 +4,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much is read at once under a rate, as time: small, so that a slow rate is an even one.
-const QUANTUM: Duration = Duration::from_millis(100);
+/// How much is read at once under a rate, as time: small, so that a slow rate is an even one, and so that what live
+/// views need is never behind much of it.
+const QUANTUM: Duration = Duration::from_millis(20);
 
 /// How late a read may come without being lost to the rate.
 const SLACK: Duration = Duration::from_millis(50);

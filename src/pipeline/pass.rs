@@ -91,8 +91,14 @@ impl Pass {
         } else {
             outside.waiting(self.role).any(is_here)
         };
+        // A build is there when all of its stores are: the further one is not read for before the other is level.
+        let is_left_behind = |fed: &Fed| {
+            let mut riders = outside.waiting(self.role).filter(|rider| is_here(rider));
+            fed.position < self.at && riders.any(|rider| rider.key().build == fed.key().build)
+        };
+        let left_behind = self.role == ReaderRole::Build && hungry().any(is_left_behind);
         let lowest = hungry().map(|fed| fed.position).min();
-        if self.stream.is_some() && !stays {
+        if self.stream.is_some() && (!stays || left_behind) {
             self.close();
         }
         if self.stream.is_none()

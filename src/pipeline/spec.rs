@@ -98,9 +98,11 @@ impl PipelineSpec {
     }
 
     /// The most rows in one batch. A Redis script is not interrupted, so that it must stay short for everybody
-    /// else's sake: a few milliseconds, and less than one where readers wait for another generation (I7).
+    /// else's sake. What catches up beside a live generation works in smaller steps, so that live batches find
+    /// cores and stores free (I7).
     pub(super) fn most_rows(&self) -> usize {
         match (self.key.store, self.role) {
+            (StoreKind::Postgres, Role::Building) => 2000,
             (StoreKind::Postgres, _) => usize::MAX,
             (StoreKind::Redis, Role::Building) => 200,
             (StoreKind::Redis, _) => 2000,

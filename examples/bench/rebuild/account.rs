@@ -12,16 +12,19 @@ pub(crate) enum Phase {
     /// The first seconds of traffic, in which connections, plans and caches come into being.
     WarmUp,
     Before,
+    /// Catching up.
     Build,
+    Verification,
     Cutover,
     Rollback,
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::WarmUp,
         Self::Before,
         Self::Build,
+        Self::Verification,
         Self::Cutover,
         Self::Rollback,
     ];
@@ -31,6 +34,7 @@ impl Phase {
             Self::WarmUp => "warm-up",
             Self::Before => "before",
             Self::Build => "build",
+            Self::Verification => "verification",
             Self::Cutover => "cutover",
             Self::Rollback => "rollback",
         }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
+use super::account::{Account, Phase};
 use super::{PATIENCE, VIEW};
 
 /// How often the build is looked at.
-const PERIOD: Duration = Duration::from_millis(100);
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// The admin listener.
 pub(crate) struct Admin {
@@ -121,7 +122,11 @@ pub(crate) struct Build {
 
 impl Build {
     /// Asks for a build, and follows it until it is ready.
-    pub(crate) fn follow(admin: &Admin, max_rate: Option<u64>) -> anyhow::Result<Self> {
+    pub(crate) fn follow(
+        admin: &Admin,
+        account: &Account,
+        max_rate: Option<u64>,
+    ) -> anyhow::Result<Self> {
         let mut request = json!({"promote": "manual"});
         if let (Some(rate), Some(object)) = (max_rate, request.as_object_mut()) {
             object.insert("max_rate".to_owned(), json!(rate));
@@ -173,7 +178,10 @@ impl Build {
                     }
                 }
             } else if !catching_up {
-                caught_up.get_or_insert((elapsed, done.or(target).unwrap_or(0.0)));
+                caught_up.get_or_insert_with(|| {
+                    account.enter(Phase::Verification);
+                    (elapsed, done.or(target).unwrap_or(0.0))
+                });
             }
             if found.get("ready").and_then(Value::as_bool) == Some(true) {
                 let (at, records) = caught_up.unwrap_or((elapsed, done.unwrap_or(0.0)));

@@ -114,7 +114,7 @@ impl Rebuild {
         account.enter(Phase::Before);
         std::thread::sleep(phase);
         account.enter(Phase::Build);
-        let build = Build::follow(&admin, self.pace.max_rate)?;
+        let build = Build::follow(&admin, &account, self.pace.max_rate)?;
         let cutover = self.point(&admin, &account, Phase::Cutover, build.generation)?;
         std::thread::sleep(phase.min(Duration::from_secs(5)));
         let rollback = self.point(&admin, &account, Phase::Rollback, 1)?;

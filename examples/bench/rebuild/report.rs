@@ -19,14 +19,14 @@ fn shown(value: Option<f64>) -> String {
 }
 
 pub(crate) fn print(account: &Account, build: &Build, cutover: Duration, rollback: Duration) {
-    println!("| phase    |   reads | failed | empty or mixed | gone back |");
-    println!("|----------|--------:|-------:|---------------:|----------:|");
+    println!("| phase        |   reads | failed | empty or mixed | gone back |");
+    println!("|--------------|--------:|-------:|---------------:|----------:|");
     account.with(|tallies| {
         let none = Tally::default();
         for phase in Phase::ALL {
             let tally = tallies.get(&phase).unwrap_or(&none);
             println!(
-                "| {:<8} | {:>7} | {:>6} | {:>14} | {:>9} |",
+                "| {:<12} | {:>7} | {:>6} | {:>14} | {:>9} |",
                 phase.name(),
                 tally.reads,
                 tally.failed,

@@ -50,7 +50,7 @@ impl Fed {
         }
     }
 
-    pub(super) fn key(&self) -> PipelineKey {
+    pub(in crate::pipeline) fn key(&self) -> PipelineKey {
         self.track.spec.key
     }
 

@@ -32,9 +32,9 @@ pub(super) const KEYS_PER_LOAD: usize = 1000;
 /// How many keys a step of a scan looks at: about a millisecond of the server's time.
 pub(super) const KEYS_PER_SCAN: usize = 1000;
 
-/// About how many rows one script copies, or reads of two generations: some milliseconds of the
-/// server's time, as a batch takes.
-pub(super) const ROWS_PER_PAGE: usize = 500;
+/// About how many rows one script copies, or reads of two generations: about a millisecond of the
+/// server's time, so that live batches hardly wait for it.
+pub(super) const ROWS_PER_PAGE: usize = 100;
 
 /// How often one page looks on for keys where the database holds many others.
 pub(super) const SCANS_PER_PAGE: usize = 100;

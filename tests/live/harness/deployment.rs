@@ -45,7 +45,8 @@ impl Deployment {
 
     /// The same on another broker than the usual one.
     pub(crate) async fn on(kafka: &str, partitions: i32, projections: &[(&str, &str)]) -> Self {
-        let name = format!("t{}_{}", std::process::id(), unique());
+        // Servers may be older than the system's process numbers.
+        let name = format!("t{:08x}_{}", rand::random::<u32>(), unique());
         let topic = format!("{name}.orders");
         let postgres_url = server("VIEWFOLD_TEST_POSTGRES");
         let pool = PgPool::connect(&postgres_url).await.unwrap();

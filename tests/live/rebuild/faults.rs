@@ -51,7 +51,7 @@ async fn a_store_that_goes_away_stops_the_build_at_once_and_it_goes_on_later() {
     let (deployment, proxy, published) = with_redis(&server, sized(4_000, 100_000)).await;
     let instance = started(&deployment, published).await;
     let traffic = Traffic::start(&deployment, published, 200);
-    let generation = under_way(&instance, sized(500, 5_000)).await;
+    let generation = under_way(&instance, sized(1_000, 5_000)).await;
     proxy.set(Conduct::cut());
     let it = ("counter", generation);
     let by_store = |detail: &Value| detail["limited_by"] == "store";
@@ -103,7 +103,7 @@ async fn a_redis_that_lost_everything_during_a_build_is_filled_again_with_both()
     let (deployment, _proxy, published) = with_redis(&server, sized(3_000, 50_000)).await;
     let instance = started(&deployment, published).await;
     let traffic = Traffic::start(&deployment, published, 200);
-    let generation = under_way(&instance, sized(500, 5_000)).await;
+    let generation = under_way(&instance, sized(1_000, 5_000)).await;
     server.stop();
     server = RedisServer::start_at(&server);
     ends_right(&deployment, &instance, (generation, traffic)).await;

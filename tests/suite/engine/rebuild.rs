@@ -176,6 +176,53 @@ async fn a_build_keeps_its_pace_for_all_of_its_stores_together_and_live_views_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_stores_of_a_build_the_one_that_fell_behind_is_served_first() {
+    let world = World::new(1).await;
+    append(&world, 0, 12_000);
+    let next = world.next_generation(2).await;
+    let other = Arc::new(MemoryStore::new(StoreKind::Redis));
+    let start = [(partition(0), viewfold::position::Position::ZERO)];
+    other.create(&next, &start).await.unwrap();
+    let first = world.spec(&next, Role::Building);
+    first.pace.set(Some(3000.0));
+    let second = PipelineSpec {
+        key: PipelineKey {
+            store: StoreKind::Redis,
+            ..first.key
+        },
+        store: Arc::clone(&other) as Arc<dyn ViewStore>,
+        ..first.clone()
+    };
+    let paused = PipelineSpec {
+        paused: true,
+        ..second.clone()
+    };
+    let (engine, _) = world.idle_engine().await;
+    let live = world.spec(&world.generation, Role::Live);
+    engine.set_pipelines(vec![live.clone()]);
+    world.caught_up().await;
+    engine.set_pipelines(vec![live.clone(), first.clone(), paused]);
+    let (at_first, at_second) = (
+        || async { positions(&world.store, &next).await[0] },
+        || async { positions(&other, &next).await[0] },
+    );
+    while at_first().await < 3000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    engine.set_pipelines(vec![live, first, second]);
+    while at_second().await < 3000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let reached = at_first().await;
+    assert!(reached < 12_000, "{reached}");
+    world.reached_the_end(&world.store, &next).await;
+    world.reached_the_end(&other, &next).await;
+    let sums = world.sums_of(&other, &next, 30).await;
+    assert_eq!(sums, expected(30, 12_000));
+    engine.finish(GRACE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_of_a_partition_that_no_live_view_reads_keeps_its_pace_too() {
     let world = World::new(1).await;
     append(&world, 0, 3000);
