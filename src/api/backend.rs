@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::status::StatusReport;
 use crate::position::RecordName;
 use crate::projection::{ColumnType, StoreKind};
+use crate::query::ListQuery;
 
 /// The service, as the routes see it.
 #[async_trait]
@@ -28,6 +29,10 @@ pub trait Backend: Send + Sync + 'static {
         key: &str,
         store: Option<StoreKind>,
     ) -> Result<PointAnswer, Problem>;
+
+    /// The rows of `view` that are asked for. See [`Problem::unknown_view`], [`Problem::not_listable`],
+    /// [`Problem::bad_request`].
+    async fn list(&self, view: &str, query: &ListQuery) -> Result<ListAnswer, Problem>;
 
     /// Decides that `record` is stepped over. `false` when that was decided before.
     /// See [`Problem::unknown_projection`], [`Problem::refused`].
@@ -126,4 +131,59 @@ pub struct PointAnswer {
     pub positions: Vec<RecordName>,
     /// The time of the newest applied event, in microseconds since the epoch.
     pub as_of_micros: Option<i64>,
+}
+
+/// Some rows of a view, with what they reflect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListAnswer {
+    /// The store that answered.
+    pub store: StoreKind,
+    /// The live generation there.
+    pub generation: u32,
+    /// The rows, in order.
+    pub rows: Vec<RowJson>,
+    /// Where the next page begins; empty where no row is left.
+    pub next_page_token: String,
+    /// How many rows fulfil the conditions, where that was asked.
+    pub count: Option<u64>,
+    /// The last record that was considered, per partition; partitions without records are left out.
+    pub positions: Vec<RecordName>,
+    /// The time of the newest applied event, in microseconds since the epoch.
+    pub as_of_micros: Option<i64>,
+}
+
+/// What an answer reflects.
+pub(super) struct Reflected<'a> {
+    pub(super) store: StoreKind,
+    pub(super) generation: u32,
+    pub(super) positions: &'a [RecordName],
+    pub(super) as_of_micros: Option<i64>,
+}
+
+/// An answer out of a store.
+pub(super) trait Reflects {
+    /// What it reflects.
+    fn reflects(&self) -> Reflected<'_>;
+}
+
+impl Reflects for PointAnswer {
+    fn reflects(&self) -> Reflected<'_> {
+        Reflected {
+            store: self.store,
+            generation: self.generation,
+            positions: &self.positions,
+            as_of_micros: self.as_of_micros,
+        }
+    }
+}
+
+impl Reflects for ListAnswer {
+    fn reflects(&self) -> Reflected<'_> {
+        Reflected {
+            store: self.store,
+            generation: self.generation,
+            positions: &self.positions,
+            as_of_micros: self.as_of_micros,
+        }
+    }
 }

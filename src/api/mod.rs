@@ -10,6 +10,7 @@ mod backend;
 mod body;
 mod events;
 mod generations;
+mod lists;
 mod operations;
 mod probes;
 mod problem;
@@ -21,7 +22,7 @@ mod token;
 mod verifications;
 mod views;
 
-pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
+pub use backend::{Backend, Check, ListAnswer, PointAnswer, RowJson, Skip, ViewInfo};
 pub use operations::{
     Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
     VerifyRequest,
@@ -43,7 +44,9 @@ pub use crate::generation::{
 /// The routes of the public listener.
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
     server::announce("GET", views::ROUTES);
-    server::finish(guarded(views::routes(backend), tokens, Scope::Read))
+    server::announce("GET", lists::ROUTES);
+    let reading = views::routes(backend.clone()).merge(lists::routes(backend));
+    server::finish(guarded(reading, tokens, Scope::Read))
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
@@ -54,6 +57,7 @@ pub fn admin(
 ) -> Router {
     for routes in [
         views::ROUTES,
+        lists::ROUTES,
         projections::ROUTES,
         rebuilds::ROUTES,
         generations::ROUTES,
@@ -64,6 +68,7 @@ pub fn admin(
         server::announce("GET", routes);
     }
     let reading = views::routes(backend.clone())
+        .merge(lists::routes(backend.clone()))
         .merge(projections::reading(backend.clone()))
         .merge(rebuilds::reading(operations.clone()))
         .merge(generations::reading(operations.clone()))

@@ -49,6 +49,15 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "unknown-store", detail)
     }
 
+    /// 400 `not-listable`: no store that holds the view can list it.
+    pub fn not_listable(view: &str) -> Self {
+        let detail = format!(
+            "view {view}: rows are listed from postgres only; \
+             one row is read with GET /v1/views/{view}/{{key}}"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "not-listable", detail)
+    }
+
     /// 404 `unknown-view`.
     pub fn unknown_view(view: &str) -> Self {
         let detail = format!("there is no view called `{view}`; GET /v1/views lists them");
@@ -83,6 +92,11 @@ impl Problem {
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// 503 `list-too-slow` or `count-too-slow`: asking again without a change will hardly help.
+    pub fn too_slow(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
     }
 
     /// The same problem with a header.

@@ -1,4 +1,4 @@
-//! `GET /v1/views` and `GET /v1/views/{view}/{key}`.
+//! `GET /v1/views` and `GET /v1/views/{view}/{key}`, and what all reads of rows answer alike.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use axum::routing::get;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::backend::{Backend, PointAnswer};
+use super::backend::{Backend, Reflects, RowJson};
 use super::problem::Problem;
 use crate::position::RecordName;
 use crate::projection::StoreKind;
+use crate::query::{LONGEST_QUERY, parameters, select};
 
 /// Above this many bytes, positions are given as an opaque token only: proxies limit headers.
 const LONGEST_POSITION: usize = 4096;
@@ -41,25 +42,93 @@ async fn point(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    if request.contains_key("consistency-token") {
-        // Answering without looking at it would pass a stale row off as a fresh one (I12).
-        return Err(Problem::bad_request(
-            "Consistency-Token is not available yet; compare the View-Position header of the answer instead",
-        ));
-    }
+    without_token(&request)?;
     let path = uri.path().strip_prefix("/v1/views/").unwrap_or_default();
     let (view, key) = path.split_once('/').unwrap_or((path, ""));
-    let store = wanted_store(view, uri.query().unwrap_or_default())?;
-    let answer = backend.point_read(view, key, store).await?;
-    let mut headers = provenance(&answer);
-    let Some(row) = &answer.row else {
+    let asked = Asked::read(view, query_of(&uri)?)?;
+    let answer = backend.point_read(view, key, asked.store).await?;
+    let headers = provenance(&answer);
+    let Some(row) = answer.row else {
         let detail = format!("view {view} has no row with this key");
         let problem = Problem::new(StatusCode::NOT_FOUND, "unknown-row", detail);
         return Ok((headers, problem).into_response());
     };
-    let body = serde_json::to_string(row)
+    let row = match &asked.select {
+        Some(select) => chosen(row, select)?,
+        None => row,
+    };
+    let body = serde_json::to_string(&row)
         .map_err(|error| crate::fault::Fault::bug(format!("row of view {view}: {error}")))?;
-    let etag = etag(&answer, &body);
+    Ok(answered(&request, headers, body))
+}
+
+/// What a point read may say behind its `?`.
+#[derive(Default)]
+struct Asked {
+    store: Option<StoreKind>,
+    select: Option<String>,
+}
+
+impl Asked {
+    fn read(view: &str, query: &str) -> Result<Self, Problem> {
+        let (mut store, mut select) = (None, None);
+        for (name, value) in parameters(query).map_err(Problem::bad_request)? {
+            let slot = match &*name {
+                "store" => &mut store,
+                "select" => &mut select,
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "`{name}` is no parameter of a row; possible: store, select"
+                    )));
+                }
+            };
+            if slot.replace(value).is_some() {
+                return Err(Problem::bad_request(format!("{name} is given twice")));
+            }
+        }
+        Ok(Self {
+            store: wanted_store(view, store.as_deref())?,
+            select,
+        })
+    }
+}
+
+/// The row with the columns that are selected.
+fn chosen(row: RowJson, text: &str) -> Result<RowJson, Problem> {
+    let names: Vec<&str> = row.0.iter().map(|(name, _)| &**name).collect();
+    let columns = select(&names, text).map_err(Problem::bad_request)?;
+    let chosen = columns
+        .into_iter()
+        .filter_map(|index| row.0.get(index).cloned());
+    Ok(RowJson(chosen.collect()))
+}
+
+/// Refuses what would be ignored: that would pass a stale answer off as a fresh one (I12).
+pub(super) fn without_token(request: &HeaderMap) -> Result<(), Problem> {
+    match request.contains_key("consistency-token") {
+        false => Ok(()),
+        true => Err(Problem::bad_request(
+            "Consistency-Token is not available yet; compare the View-Position header of the answer instead",
+        )),
+    }
+}
+
+/// What stands behind the `?`.
+pub(super) fn query_of(uri: &Uri) -> Result<&str, Problem> {
+    let query = uri.query().unwrap_or_default();
+    match query.len() <= LONGEST_QUERY {
+        true => Ok(query),
+        false => Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "too-long",
+            format!("what stands behind the ? is longer than {LONGEST_QUERY} bytes"),
+        )),
+    }
+}
+
+/// The answer with an `ETag`, or 304 where the client has it already.
+pub(super) fn answered(request: &HeaderMap, mut headers: HeaderMap, body: String) -> Response {
+    let etag = etag(&headers, &body);
     let unchanged = request
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -68,16 +137,14 @@ async fn point(
         .any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == etag);
     insert(&mut headers, header::ETAG, &etag);
     if unchanged {
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     insert(&mut headers, header::CONTENT_TYPE, "application/json");
-    Ok((headers, body).into_response())
+    (headers, body).into_response()
 }
 
-fn wanted_store(view: &str, query: &str) -> Result<Option<StoreKind>, Problem> {
-    let named = query
-        .split('&')
-        .find_map(|part| part.strip_prefix("store="));
+/// The store that is named, if one is.
+pub(super) fn wanted_store(view: &str, named: Option<&str>) -> Result<Option<StoreKind>, Problem> {
     match named {
         None => Ok(None),
         Some("postgres") => Ok(Some(StoreKind::Postgres)),
@@ -87,7 +154,8 @@ fn wanted_store(view: &str, query: &str) -> Result<Option<StoreKind>, Problem> {
 }
 
 /// Headers that say what the answer reflects.
-fn provenance(answer: &PointAnswer) -> HeaderMap {
+pub(super) fn provenance(answer: &impl Reflects) -> HeaderMap {
+    let answer = answer.reflects();
     let mut headers = HeaderMap::new();
     let mut add = |name: &'static str, value: &str| {
         insert(&mut headers, HeaderName::from_static(name), value);
@@ -97,7 +165,7 @@ fn provenance(answer: &PointAnswer) -> HeaderMap {
     let names: Vec<String> = answer.positions.iter().map(RecordName::to_string).collect();
     let positions = names.join(",");
     if positions.len() > LONGEST_POSITION {
-        add("view-token", &token(&answer.positions));
+        add("view-token", &token(answer.positions));
     } else if !positions.is_empty() {
         add("view-position", &positions);
     }
@@ -127,10 +195,13 @@ fn token(positions: &[RecordName]) -> String {
     text
 }
 
-fn etag(answer: &PointAnswer, body: &str) -> String {
+/// Tells answers apart by their store, generation and content.
+fn etag(headers: &HeaderMap, body: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(answer.store.as_str());
-    hash.update(answer.generation.to_be_bytes());
+    for name in ["view-store", "view-generation"] {
+        hash.update(headers.get(name).map_or(&b""[..], HeaderValue::as_bytes));
+        hash.update(b" ");
+    }
     hash.update(body);
     let hex = hash
         .finalize()
@@ -141,7 +212,7 @@ fn etag(answer: &PointAnswer, body: &str) -> String {
 }
 
 /// Adds a header. Values are names, numbers and times, so none is ever refused.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

@@ -19,6 +19,7 @@ mod pause;
 mod plan;
 mod progress;
 mod promote;
+mod query;
 mod rebuild;
 mod resume;
 mod rollback;
@@ -91,6 +92,7 @@ enum Command {
     Drop(drop::Drop),
     Status(status::Status),
     Get(get::Get),
+    Query(query::Query),
     Skip(skip::Skip),
     Healthcheck(healthcheck::Healthcheck),
     Token(token::NewToken),
@@ -138,6 +140,7 @@ impl Command {
             Self::Drop(drop) => drop.run(settings),
             Self::Status(status) => status.run(settings),
             Self::Get(get) => get.run(settings),
+            Self::Query(query) => query.run(settings),
             Self::Skip(skip) => skip.run(settings),
             Self::Healthcheck(healthcheck) => healthcheck.run(settings),
             Self::Token(token) => token.run(),

@@ -31,7 +31,7 @@ pub use loaded::LoadedFold;
 pub use ops::{Op, Ops, RowAction, RowOps};
 pub use registry::Registry;
 pub use schema::{Column, ColumnType, Family, Schema, StoreKind};
-pub use value::{RowKey, Value, canonical_json};
+pub use value::{RowKey, Value, canonical_json, decode_percent};
 
 use std::sync::Arc;
 

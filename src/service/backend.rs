@@ -12,11 +12,12 @@ use super::facts::{Away, Facts};
 use super::parts::Connections;
 use super::report::{self, Reporter, Tracks};
 use crate::api::status::StatusReport;
-use crate::api::{Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
+use crate::api::{Backend, Check, ListAnswer, PointAnswer, Problem, RowJson, Skip, ViewInfo};
 use crate::fault::{Fault, FaultKind};
 use crate::generation::{Catalog, Entry, Starter};
 use crate::position::RecordName;
 use crate::projection::{Definition, RowKey, Schema, StoreKind};
+use crate::query::ListQuery;
 use crate::store::control::Decision;
 use crate::store::{Cursor, Generation, PointRead};
 
@@ -29,7 +30,7 @@ pub(super) struct ServiceBackend {
 }
 
 /// How long a read waits for this instance to learn of the generation that answers.
-const MEETING: Duration = Duration::from_secs(3);
+pub(super) const MEETING: Duration = Duration::from_secs(3);
 
 /// What carries out what operators ask for.
 pub(super) struct Operator {
@@ -50,7 +51,7 @@ impl ServiceBackend {
     }
 
     /// The generations of a view as its stores need to know them.
-    fn generations(&self, view: &str) -> Vec<Generation> {
+    pub(super) fn generations(&self, view: &str) -> Vec<Generation> {
         let catalog = self.facts.catalog();
         catalog.of(view).filter_map(Entry::generation).collect()
     }
@@ -150,6 +151,10 @@ impl Backend for ServiceBackend {
                 Err(fault) => return Err(store_problem(view, kind, &fault)),
             }
         }
+    }
+
+    async fn list(&self, view: &str, query: &ListQuery) -> Result<ListAnswer, Problem> {
+        self.list_rows(view, query).await
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {
@@ -292,7 +297,7 @@ fn view_info(entry: &Entry) -> Option<ViewInfo> {
     })
 }
 
-fn store_problem(view: &str, store: StoreKind, fault: &Fault) -> Problem {
+pub(super) fn store_problem(view: &str, store: StoreKind, fault: &Fault) -> Problem {
     let detail = format!("view {view} in {store}: {fault}");
     match fault.kind {
         FaultKind::Transient => Problem::unavailable(detail),
@@ -309,21 +314,28 @@ fn point_answer(store: StoreKind, schema: &Schema, read: PointRead) -> PointAnsw
                 .collect(),
         )
     });
-    let last = |cursor: &Cursor| {
-        cursor
-            .position
-            .last()
-            .map(|offset| cursor.partition.record(offset))
-    };
     PointAnswer {
         store,
         generation: read.generation,
         row,
-        positions: read.cursors.iter().filter_map(last).collect(),
-        as_of_micros: read
-            .cursors
-            .iter()
-            .filter_map(|cursor| cursor.newest_micros)
-            .max(),
+        positions: last_records(&read.cursors),
+        as_of_micros: newest(&read.cursors),
     }
+}
+
+/// The last record below each cursor; none of a partition without records.
+pub(super) fn last_records(cursors: &[Cursor]) -> Vec<RecordName> {
+    let last = |cursor: &Cursor| {
+        let offset = cursor.position.last()?;
+        Some(cursor.partition.record(offset))
+    };
+    cursors.iter().filter_map(last).collect()
+}
+
+/// The time of the newest applied event, in microseconds since the epoch.
+pub(super) fn newest(cursors: &[Cursor]) -> Option<i64> {
+    cursors
+        .iter()
+        .filter_map(|cursor| cursor.newest_micros)
+        .max()
 }

@@ -6,6 +6,7 @@
 mod backend;
 mod envelopes;
 mod facts;
+mod lists;
 mod operations;
 mod parts;
 mod report;

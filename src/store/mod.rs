@@ -20,6 +20,7 @@
 pub mod control;
 mod cutover;
 mod desired;
+pub mod list;
 pub mod memory;
 pub mod postgres;
 pub mod redis;
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::control::Lease;
+use self::list::{ListRead, Listed};
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
 use crate::projection::{Row, RowDelta, RowKey, Schema, StoreKind};
@@ -321,6 +323,16 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         key: &RowKey,
         schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
     ) -> Result<Option<PointRead>>;
+
+    /// The rows of `generation` that `read` asks for, with its cursors, at one instant, if it is the view's live
+    /// generation. Stores that cannot list refuse (`Misconfigured`).
+    async fn list(&self, generation: &Generation, read: &ListRead) -> Result<Listed> {
+        let _ = read;
+        let kind = self.kind();
+        Err(Fault::misconfigured(format!(
+            "{generation}: {kind} does not list"
+        )))
+    }
 
     /// Removes the generation: rows, cursors and identity, in small steps where it is large. Repeating it
     /// changes nothing. Also takes what an unfinished copy left. A view or pointer that shows it goes too.

@@ -8,6 +8,8 @@
 mod base;
 #[path = "store_contract/cutover.rs"]
 mod cutover;
+#[path = "store_contract/lists.rs"]
+mod lists;
 #[path = "store_contract/pages.rs"]
 mod pages;
 
@@ -19,7 +21,7 @@ use viewfold::fault::{Fault, FaultKind};
 use viewfold::position::{Position, TopicPartition};
 use viewfold::projection::{
     Cell, ColumnType, Decimal, Delta, Latest, LoadedFold, Op, Ops, Row, RowDelta, RowKey, Rows,
-    Schema, Value, apply,
+    Schema, StoreKind, Value, apply,
 };
 use viewfold::store::{
     Batch, Claimed, Cursor, CutOver, Generation, Move, Outcome, PointRead, Verdict, ViewStore,
@@ -50,6 +52,9 @@ pub(crate) async fn all(store: Store) {
 /// Runs every check on a store that has control tables.
 pub(crate) async fn all_on(store: Store, stage: &dyn Stage) {
     rebuilding(&store, stage).await;
+    if store.kind() == StoreKind::Postgres {
+        listing(&store).await;
+    }
     macro_rules! run {
         ($($check:ident),* $(,)?) => {$(
             println!("  {}", stringify!($check));
@@ -111,6 +116,24 @@ async fn rebuilding(store: &Store, stage: &dyn Stage) {
         base::what_cannot_be_copied_is_refused(),
         base::copied_rows_reflect_the_records_below_their_pages_cursors(),
         base::a_size_is_known_while_the_generation_is_there(),
+    );
+}
+
+/// The checks of lists, for stores that list.
+async fn listing(store: &Store) {
+    macro_rules! run {
+        ($($check:ident),* $(,)?) => {$(
+            println!("  {}", stringify!($check));
+            Box::pin(lists::$check(store, &fresh_name())).await;
+        )*};
+    }
+    run!(
+        every_order_pages_through_every_row_once,
+        every_condition_finds_what_it_says,
+        an_answer_has_the_columns_and_cursors_of_one_instant,
+        a_list_says_which_generation_readers_see,
+        a_page_of_large_rows_ends_early,
+        rows_that_stay_are_seen_once_while_others_come_and_go,
     );
 }
 

@@ -57,7 +57,7 @@ impl RowKey {
             .into_iter()
             .zip(schema.key_columns())
             .map(|(part, column)| {
-                decode(part)
+                decode_percent(part)
                     .and_then(|text| Value::parse(column.ty, &text))
                     .map_err(|reason| format!("part {} {reason}", column.name))
             })
@@ -106,7 +106,8 @@ fn encode(out: &mut String, text: &str) {
     }
 }
 
-fn decode(text: &str) -> Result<String, String> {
+/// The text that percent-encoding stands for. The error is a lowercase fragment without the payload.
+pub fn decode_percent(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

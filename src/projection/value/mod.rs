@@ -10,7 +10,7 @@ mod time;
 
 pub use json::canonical_json;
 pub(super) use json::{elements, fits_inside, members, write_string};
-pub use key::RowKey;
+pub use key::{RowKey, decode_percent};
 
 use super::decimal::Decimal;
 

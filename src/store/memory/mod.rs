@@ -5,6 +5,7 @@ mod build;
 mod compare;
 mod control;
 mod copy;
+mod list;
 mod pointers;
 
 pub use control::MemoryControl;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::build::{Build, judge, unclaimed, verdict};
+use super::list::{ListRead, Listed};
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
     Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore, other_build,
@@ -241,6 +243,20 @@ impl ViewStore for MemoryStore {
             row: build.rows.get(key).cloned(),
             cursors: build.cursors.values().cloned().collect(),
         }))
+    }
+
+    async fn list(&self, generation: &Generation, read: &ListRead) -> Result<Listed> {
+        let held = self.held.lock().await;
+        let pointer = held.pointers.get(&generation.projection);
+        let Some(number) = pointer.and_then(|pointer| pointer.generation) else {
+            return Ok(Listed::NotPublished);
+        };
+        let build = held.build(generation);
+        let build = build.filter(|_| number == generation.number);
+        Ok(match build {
+            Some(build) => Listed::Page(list::page(build, read)),
+            None => Listed::Elsewhere(number),
+        })
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

@@ -21,6 +21,7 @@ mod cutover;
 mod ddl;
 mod fault;
 mod keyset;
+mod lists;
 mod migrate;
 mod names;
 mod parameters;
@@ -50,7 +51,8 @@ use uuid::Uuid;
 use self::apply::Rows;
 use self::names::Names;
 use self::plan::Plan;
-use self::pool::{Pools, Session, bounded};
+use self::pool::{Pools, Session, bounded, within};
+use super::list::{ListRead, Listed};
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
     Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore,
@@ -262,6 +264,11 @@ impl ViewStore for PostgresStore {
     ) -> Result<Option<PointRead>> {
         let work = reads::point_read(&self.db, projection, key, schemas);
         bounded("read a row of", projection, work).await
+    }
+
+    async fn list(&self, generation: &Generation, read: &ListRead) -> Result<Listed> {
+        let work = lists::list(&self.db, generation, read);
+        within(lists::LIMIT, "list rows of", generation, work).await
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::pool::{BEGIN_SNAPSHOT, Session};
 use crate::fault::{Fault, Result};
 use crate::projection::{Row, RowKey};
-use crate::store::{Generation, PointRead};
+use crate::store::{Cursor, Generation, PointRead};
 
 /// The current rows of `keys`, in the order of `keys`; none of them when the generation is gone.
 pub(super) async fn rows(
@@ -75,6 +75,41 @@ async fn point_read_in(
     projection: &str,
     (key, schemas): Wanted<'_>,
 ) -> Result<Option<PointRead>> {
+    let Some(Live {
+        number,
+        build,
+        cursors,
+    }) = live(session, db, projection).await?
+    else {
+        return Ok(None);
+    };
+    let Some(live) = schemas(number).filter(|generation| generation.build == build) else {
+        return Err(Fault::transient(format!(
+            "{projection} generation {number} is live, but not known to this instance yet"
+        )));
+    };
+    let plan = db.plan(&live);
+    let rows = read(session, &plan, std::slice::from_ref(key)).await?;
+    Ok(Some(PointRead {
+        generation: live.number,
+        row: rows.into_iter().next().flatten(),
+        cursors,
+    }))
+}
+
+/// The generation that readers see.
+pub(super) struct Live {
+    pub(super) number: u32,
+    pub(super) build: Uuid,
+    pub(super) cursors: Vec<Cursor>,
+}
+
+/// The generation that readers of `projection` see, with its cursors; none where nothing is published.
+pub(super) async fn live(
+    session: &mut PgConnection,
+    db: &Database,
+    projection: &str,
+) -> Result<Option<Live>> {
     let sql = format!(
         "SELECT p.generation, p.build, c.topic, c.partition, c.position, c.claim, c.epoch, \
          c.newest_micros FROM {} AS p LEFT JOIN {} AS c ON c.build = p.build \
@@ -84,29 +119,21 @@ async fn point_read_in(
     );
     let found = sqlx::query(AssertSqlSafe(sql))
         .bind(projection)
-        .fetch_all(&mut *session)
+        .fetch_all(session)
         .await?;
     let Some(first) = found.first() else {
         return Ok(None);
     };
-    let (number, build): (i32, Uuid) = (first.try_get(0)?, first.try_get(1)?);
-    let live = u32::try_from(number).ok().and_then(schemas);
-    let Some(live) = live.filter(|generation| generation.build == build) else {
-        return Err(Fault::transient(format!(
-            "{projection} generation {number} is live, but not known to this instance yet"
-        )));
-    };
+    let number: i32 = first.try_get(0)?;
     let cursors = found
         .iter()
         .map(|row| Ok(<CursorRow as sqlx::FromRow<_>>::from_row(row)?.into_cursor()))
-        .filter_map(Result::transpose)
-        .collect::<Result<_>>()?;
-    let plan = db.plan(&live);
-    let rows = read(session, &plan, std::slice::from_ref(key)).await?;
-    Ok(Some(PointRead {
-        generation: live.number,
-        row: rows.into_iter().next().flatten(),
-        cursors,
+        .filter_map(Result::transpose);
+    Ok(Some(Live {
+        number: u32::try_from(number)
+            .map_err(|_| Fault::bug(format!("{projection} generation {number} is live")))?,
+        build: first.try_get(1)?,
+        cursors: cursors.collect::<Result<_>>()?,
     }))
 }
 

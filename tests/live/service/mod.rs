@@ -3,6 +3,7 @@
 mod crashes;
 mod exactness;
 mod faults;
+mod listing;
 mod readers;
 mod refusals;
 mod takeover;

@@ -8,8 +8,8 @@ use viewfold::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, StatusReport, StoreStatus,
 };
 use viewfold::api::{
-    Asked, Backend, BuildStatus, Check, GenerationDetail, Operation, Operations, PointAnswer,
-    Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest, ViewInfo,
+    Asked, Backend, BuildStatus, Check, GenerationDetail, ListAnswer, Operation, Operations,
+    PointAnswer, Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest, ViewInfo,
 };
 use viewfold::fault::Fault;
 use viewfold::generation::{
@@ -17,6 +17,9 @@ use viewfold::generation::{
 };
 use viewfold::position::TopicPartition;
 use viewfold::projection::{ColumnType, StoreKind};
+use viewfold::query::ListQuery;
+
+use super::shelf::Shelf;
 
 /// One view `totals` with the row `a%2Cb,1`, on a service that is not ready. Generation 1 is live, 2 is being
 /// built, and what was asked of them is remembered.
@@ -28,6 +31,8 @@ pub(crate) struct Made {
     pub(crate) asked: Mutex<Vec<(String, Asked)>>,
     /// What generation 2 answers, one after the other; the last one stays.
     pub(crate) building: Mutex<Vec<Result<GenerationDetail, Problem>>>,
+    /// What lists of `totals` are read from.
+    pub(crate) rows: Shelf,
 }
 
 pub(crate) fn report() -> StatusReport {
@@ -299,6 +304,21 @@ impl Backend for Made {
             positions,
             as_of_micros: Some(1_795_240_800_120_000),
         })
+    }
+
+    async fn list(&self, view: &str, query: &ListQuery) -> Result<ListAnswer, Problem> {
+        match view {
+            "totals" => {}
+            "keyed" => return Err(Problem::not_listable(view)),
+            "slow" => return Err(Problem::too_slow("list-too-slow", "narrow the conditions")),
+            "away" => return Err(Fault::transient("postgres is unreachable").into()),
+            _ => return Err(Problem::unknown_view(view)),
+        }
+        let mut answer = self.rows.list(query).await?;
+        answer.positions = (0..self.partitions)
+            .map(|p| TopicPartition::new("orders", p).record(118 - i64::from(p)))
+            .collect();
+        Ok(answer)
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {

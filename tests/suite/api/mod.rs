@@ -1,9 +1,11 @@
 //! The HTTP routes, over a real socket, in front of a service that is made up.
 #![cfg(test)]
 
+mod listing;
 mod made;
 mod reading;
 mod rebuilding;
+mod shelf;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

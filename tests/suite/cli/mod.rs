@@ -158,6 +158,7 @@ fn a_service_that_is_away_is_1_with_advice() {
         vec!["status"],
         vec!["healthcheck"],
         vec!["get", "v", "k"],
+        vec!["query", "v"],
         vec!["skip", "p", "t/0@1", "--reason", "r"],
         vec!["plan"],
         vec!["rebuild", "p", "--wait"],
@@ -276,6 +277,75 @@ fn get_prints_the_row_as_it_came_and_1_when_there_is_none() {
         let (code, _, err) = run(&["get", "v", "k", "--admin-url", &address.to_string()]);
         assert_eq!((code, &*err), (wanted, "error: no\n"));
     }
+}
+
+#[test]
+fn query_asks_for_what_is_written_and_goes_on_to_the_end() {
+    let page = |rows: Value, token: &str| json!({"rows": rows, "next_page_token": token});
+    let first = page(json!([{"b": 1.50, "a": "x"}]), "T-1");
+    let last = page(json!([{"b": null, "a": "y|z"}]), "");
+    let ask = |answers: &[&Value], args: &[&str]| {
+        let answers = answers.iter().map(|answer| ("200 OK", (*answer).clone()));
+        let (address, asked) = script(answers.collect());
+        let address = address.to_string();
+        let ran = run(&[&["query", "v", "--admin-url", &address][..], args].concat());
+        (ran, asked.iter().collect::<Vec<_>>())
+    };
+    let path = |request: &str| request.split(' ').nth(1).unwrap().to_owned();
+
+    let args = [
+        "s=eq.a b&c=d",
+        "n=in.(1,2)",
+        "--order",
+        "s.desc",
+        "--select",
+        "a,b",
+    ];
+    let ((code, out, err), asked) = ask(&[&first], &[&args[..], &["--limit", "2"]].concat());
+    assert_eq!((code, &*err), (0, ""));
+    assert_eq!(
+        out,
+        "{\"rows\":[{\"a\":\"x\",\"b\":1.5}],\"next_page_token\":\"T-1\"}\n"
+    );
+    assert_eq!(
+        path(&asked[0]),
+        "/v1/views/v?s=eq.a%20b%26c%3Dd&n=in.%281%2C2%29&order=s.desc&select=a%2Cb&limit=2"
+    );
+
+    let ((code, out, _), asked) = ask(&[&first, &last], &["--all", "--format", "jsonl"]);
+    assert_eq!((code, out.lines().count()), (0, 2), "{out}");
+    let paths: Vec<String> = asked.iter().map(|request| path(request)).collect();
+    assert_eq!(
+        paths,
+        [
+            "/v1/views/v?limit=1000",
+            "/v1/views/v?limit=1000&page_token=T-1"
+        ]
+    );
+    let ((_, out, _), _) = ask(&[&first, &last], &["--all", "--json"]);
+    let rows: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (
+            rows["rows"].as_array().unwrap().len(),
+            &rows["next_page_token"]
+        ),
+        (2, &json!(""))
+    );
+    let ((_, out, err), _) = ask(&[&first], &["--format", "table", "--page-token", "T-0"]);
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!(words, ["a", "b", "x", "1.5"]);
+    assert!(err.contains("--page-token T-1 goes on"), "{err}");
+    let empty = page(json!([]), "");
+    let ((code, out, err), _) = ask(&[&empty], &["--format", "table"]);
+    assert_eq!((code, &*out, &*err), (0, "", "no rows\n"));
+    let ((_, out, _), _) = ask(&[&empty], &["--json"]);
+    assert_eq!(out, "{\"rows\":[],\"next_page_token\":\"\"}\n");
+    assert_eq!(run(&["query", "v", "status"]).0, 2, "no condition");
+    let (address, _asked) = service("400 Bad Request", &json!({"detail":"no"}));
+    assert_eq!(
+        run(&["query", "v", "--admin-url", &address.to_string()]).0,
+        2
+    );
 }
 
 #[test]
