@@ -26,6 +26,7 @@ mod migrate;
 mod names;
 mod parameters;
 mod plan;
+mod point;
 mod pointers;
 mod pool;
 mod reads;
@@ -87,6 +88,7 @@ struct Database {
     lock_cursors: Arc<str>,
     move_cursors: Arc<str>,
     plans: RwLock<HashMap<Uuid, Arc<Plan>>>,
+    seen: point::Seen,
     counters: Counters,
 }
 
@@ -100,6 +102,7 @@ impl Database {
             move_cursors: cursors::move_statement(&cursors).into(),
             names,
             plans: RwLock::default(),
+            seen: point::Seen::default(),
             counters: Counters::default(),
         })
     }
@@ -262,7 +265,7 @@ impl ViewStore for PostgresStore {
         key: &RowKey,
         schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
     ) -> Result<Option<PointRead>> {
-        let work = reads::point_read(&self.db, projection, key, schemas);
+        let work = point::read(&self.db, projection, key, schemas);
         bounded("read a row of", projection, work).await
     }
 

@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::names::{Names, quote};
+use super::point;
 use super::shape::Shape;
 use super::upsert::{PAGE_COLUMN, key_names, order_column, statement};
 use super::value::{self, sql_type};
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub(super) load: Arc<str>,
     /// Reads rows by key.
     pub(super) read: Arc<str>,
+    /// Reads one row of what readers see, with what it reflects.
+    pub(super) point: Arc<str>,
     /// Deletes rows by key.
     pub(super) delete: Arc<str>,
     /// Moves the cursors, for batches without rows.
@@ -55,6 +58,7 @@ impl Plan {
             lock: statement(&schema, &Shape::locks(&schema), &table, 1).into(),
             load: select("t.xmin = pg_current_xact_id()::xid, ").into(),
             read: select("false, ").into(),
+            point: point::statement(names, &table, &schema).into(),
             delete: format!("DELETE FROM {table} AS t USING {source} WHERE {matches}").into(),
             upserts: Mutex::default(),
             selected: columns.clone(),
@@ -144,7 +148,7 @@ fn keys_as_source(schema: &Schema) -> (String, String) {
 }
 
 /// Every declared column, then the orders of the latest family, as texts, and the page.
-fn selected(schema: &Schema) -> String {
+pub(super) fn selected(schema: &Schema) -> String {
     let declared = schema
         .columns
         .iter()

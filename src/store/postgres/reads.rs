@@ -1,7 +1,4 @@
-//! Reading rows.
-//!
-//! A point read never goes through the SQL view, whose definition is not part of a snapshot:
-//! pointer, cursors and row are read from their tables at one instant.
+//! Reading rows of a generation, what readers see, and sizes.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
@@ -14,7 +11,7 @@ use super::plan::Plan;
 use super::pool::{BEGIN_SNAPSHOT, Session};
 use crate::fault::{Fault, Result};
 use crate::projection::{Row, RowKey};
-use crate::store::{Cursor, Generation, PointRead};
+use crate::store::{Cursor, Generation};
 
 /// The current rows of `keys`, in the order of `keys`; none of them when the generation is gone.
 pub(super) async fn rows(
@@ -49,52 +46,6 @@ async fn read(
         }
     }
     Ok(rows)
-}
-
-/// The row of `key` in the live generation and that generation's cursors, at one instant.
-pub(super) async fn point_read(
-    db: &Database,
-    projection: &str,
-    key: &RowKey,
-    schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
-) -> Result<Option<PointRead>> {
-    let mut session = Session::begin(&db.pools.readers, BEGIN_SNAPSHOT).await?;
-    let result = point_read_in(&mut session, db, projection, (key, schemas)).await;
-    db.close(session, result).await
-}
-
-/// The key to read, and the shapes of generations.
-type Wanted<'a> = (
-    &'a RowKey,
-    &'a (dyn Fn(u32) -> Option<Generation> + Send + Sync),
-);
-
-async fn point_read_in(
-    session: &mut PgConnection,
-    db: &Database,
-    projection: &str,
-    (key, schemas): Wanted<'_>,
-) -> Result<Option<PointRead>> {
-    let Some(Live {
-        number,
-        build,
-        cursors,
-    }) = live(session, db, projection).await?
-    else {
-        return Ok(None);
-    };
-    let Some(live) = schemas(number).filter(|generation| generation.build == build) else {
-        return Err(Fault::transient(format!(
-            "{projection} generation {number} is live, but not known to this instance yet"
-        )));
-    };
-    let plan = db.plan(&live);
-    let rows = read(session, &plan, std::slice::from_ref(key)).await?;
-    Ok(Some(PointRead {
-        generation: live.number,
-        row: rows.into_iter().next().flatten(),
-        cursors,
-    }))
 }
 
 /// The generation that readers see.
