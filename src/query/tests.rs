@@ -383,7 +383,7 @@ fn conditions() -> impl Strategy<Value = Condition> {
         )),
         any::<i64>().prop_map(|number| (10, Value::Int(number))),
     ];
-    let test = (value, 0..10).prop_map(|((column, value), which)| {
+    (value, 0..10).prop_map(|((column, value), which)| {
         let test = match (which, &value) {
             (0, _) => Test::Null,
             (1, _) => Test::NotNull,
@@ -397,8 +397,7 @@ fn conditions() -> impl Strategy<Value = Condition> {
             _ => Test::Compare(Comparison::Equal, value),
         };
         Condition { column, test }
-    });
-    test
+    })
 }
 
 proptest! {

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::backend::{MEETING, ServiceBackend, last_records, newest, store_problem};
 use crate::api::{ListAnswer, Problem, RowJson};
+use crate::fault::Fault;
 use crate::generation::Catalog;
 use crate::projection::{Schema, StoreKind, Value};
 use crate::query::{BoundList, ListQuery};
-use crate::store::Generation;
 use crate::store::list::{ListPage, Listed};
+use crate::store::{Generation, ViewStore};
 
 /// The store that lists.
 const LISTING: StoreKind = StoreKind::Postgres;
@@ -30,33 +31,60 @@ impl ServiceBackend {
         };
         let begun = Instant::now();
         loop {
-            let list = query
-                .bind(&generation.schema)
-                .map_err(Problem::bad_request)?;
-            let listed = store.list(&generation, &list.read).await;
-            match listed.map_err(|fault| store_problem(view, LISTING, &fault))? {
-                Listed::Page(page) => return answer(&generation, &list, page),
-                Listed::RowsTooSlow => return Err(too_slow(view)),
-                Listed::CountTooSlow => return Err(count_too_slow(view)),
-                Listed::NotPublished => {
-                    let detail = format!("view {view} is not published in {LISTING} yet");
-                    return Err(Problem::unavailable(detail));
-                }
-                Listed::Elsewhere(number) if begun.elapsed() < MEETING => {
-                    let known = self.generations(view).into_iter();
-                    let mut known = known.filter(|other| other.build != generation.build);
-                    match known.find(|other| other.number == number) {
-                        Some(other) => generation = other,
-                        None => tokio::time::sleep(PAUSE).await,
-                    }
-                }
-                Listed::Elsewhere(number) => {
-                    return Err(Problem::unavailable(format!(
-                        "view {view}: generation {number} is live, and not known to this instance yet"
-                    )));
-                }
+            let number = match ask(&**store, view, &generation, query).await? {
+                Asked::Answer(answer) => return Ok(answer),
+                Asked::Elsewhere(number) => number,
+            };
+            if begun.elapsed() > MEETING {
+                return Err(Problem::unavailable(format!(
+                    "view {view}: generation {number} is live, and not known to this instance yet"
+                )));
+            }
+            let known = self.generations(view).into_iter();
+            let mut known = known.filter(|other| other.build != generation.build);
+            match known.find(|other| other.number == number) {
+                Some(other) => generation = other,
+                None => tokio::time::sleep(PAUSE).await,
             }
         }
+    }
+}
+
+/// What came of asking for the rows of one generation.
+enum Asked {
+    Answer(ListAnswer),
+    /// Readers see the generation of this number.
+    Elsewhere(u32),
+}
+
+async fn ask(
+    store: &dyn ViewStore,
+    view: &str,
+    generation: &Generation,
+    query: &ListQuery,
+) -> Result<Asked, Problem> {
+    let failed = |fault: Fault| store_problem(view, LISTING, &fault);
+    let list = match query.bind(&generation.schema) {
+        Ok(list) => list,
+        Err(reason) => {
+            // What this generation lacks, the one that readers see by now may have.
+            let wrong = || Problem::bad_request(&reason);
+            let one_row = ListQuery::parse("limit=1").map_err(Problem::bad_request)?;
+            let any = one_row.bind(&generation.schema).map_err(|_| wrong())?;
+            return match store.list(generation, &any.read).await.map_err(failed)? {
+                Listed::Elsewhere(number) => Ok(Asked::Elsewhere(number)),
+                _ => Err(wrong()),
+            };
+        }
+    };
+    match store.list(generation, &list.read).await.map_err(failed)? {
+        Listed::Page(page) => answer(generation, &list, page).map(Asked::Answer),
+        Listed::Elsewhere(number) => Ok(Asked::Elsewhere(number)),
+        Listed::RowsTooSlow => Err(too_slow(view)),
+        Listed::CountTooSlow => Err(count_too_slow(view)),
+        Listed::NotPublished => Err(Problem::unavailable(format!(
+            "view {view} is not published in {LISTING} yet"
+        ))),
     }
 }
 

@@ -184,7 +184,7 @@ fn page_statement<'s>(
         .map(|(at, by)| Place {
             name: statement.name(by.column),
             by: *by,
-            nullable: !schema.is_key(by.column) && !(at == 0 && *part == Part::Known),
+            nullable: !(schema.is_key(by.column) || at == 0 && *part == Part::Known),
         })
         .collect();
     if let Some(after) = after {

@@ -231,7 +231,8 @@ async fn a_list_survives_a_cutover_and_whatever_is_written_into_it() {
     assert_eq!(second["rows"].as_array().unwrap().len(), 200);
     assert_eq!(second["rows"][0]["doubled"], 2, "{}", second["rows"][0]);
     let (_, exact) = get("limit=1&doubled=eq.2");
-    assert_eq!(exact["rows"].as_array().unwrap().len(), 1);
+    // Also where this instance still takes the former generation for the live one, which lacks the column.
+    assert_eq!(exact["rows"].as_array().map(Vec::len), Some(1), "{exact}");
 
     let table = instance
         .command(&[
