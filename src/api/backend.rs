@@ -5,10 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use tokio::time::Instant;
+
 use super::problem::Problem;
 use super::status::StatusReport;
 use crate::position::RecordName;
 use crate::projection::{ColumnType, StoreKind};
+use crate::query::{Token, Waited};
 
 /// The service, as the routes see it.
 #[async_trait]
@@ -29,6 +32,20 @@ pub trait Backend: Send + Sync + 'static {
         store: Option<StoreKind>,
     ) -> Result<PointAnswer, Problem>;
 
+    /// The store that answers for `view`: the one that is named, or the view's first. With a token, every
+    /// partition that it names has to be one that the view reads. See [`Problem::unknown_view`],
+    /// [`Problem::unknown_store`], [`Problem::unknown_partition`].
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem>;
+
+    /// Waits until `view` shows the records of `token` in `store`, until `deadline` at the latest. Only a hint:
+    /// what is read afterwards decides.
+    async fn caught_up(&self, view: (&str, StoreKind), token: &Token, deadline: Instant) -> Waited;
+
     /// Decides that `record` is stepped over. `false` when that was decided before.
     /// See [`Problem::unknown_projection`], [`Problem::refused`].
     async fn skip(&self, skip: Skip) -> Result<bool, Problem>;
@@ -38,6 +55,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What must have happened once since the start.
     fn startup(&self) -> Vec<Check>;
+}
+
+/// The store that answers a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// Which one.
+    pub store: StoreKind,
+    /// Whether it is the one that answers when none is named.
+    pub is_first: bool,
 }
 
 /// One line of a probe.

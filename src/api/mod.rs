@@ -9,6 +9,7 @@ mod auth;
 mod backend;
 mod body;
 mod events;
+mod freshness;
 mod generations;
 mod operations;
 mod probes;
@@ -21,7 +22,7 @@ mod token;
 mod verifications;
 mod views;
 
-pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
+pub use backend::{Answering, Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
 pub use operations::{
     Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
     VerifyRequest,

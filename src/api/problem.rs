@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fault::{Fault, FaultKind};
 
@@ -19,6 +19,8 @@ pub struct Problem {
     pub detail: String,
     /// Further headers of the answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Further members of the body.
+    pub members: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
@@ -29,6 +31,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             headers: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -47,6 +50,12 @@ impl Problem {
     pub fn unknown_store(view: &str, store: &str) -> Self {
         let detail = format!("view {view} is not held by a store called `{store}`");
         Self::new(StatusCode::BAD_REQUEST, "unknown-store", detail)
+    }
+
+    /// 400 `unknown-partition`: a token names what the view does not read.
+    pub fn unknown_partition(view: &str, what: impl fmt::Display) -> Self {
+        let detail = format!("Consistency-Token: {what}, which view {view} would have to read");
+        Self::new(StatusCode::BAD_REQUEST, "unknown-partition", detail)
     }
 
     /// 404 `unknown-view`.
@@ -91,6 +100,13 @@ impl Problem {
         self.headers.push((name, value));
         self
     }
+
+    /// The same problem with a further member of the body.
+    #[must_use]
+    pub fn and(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
+        self
+    }
 }
 
 impl From<Fault> for Problem {
@@ -110,12 +126,15 @@ impl From<Fault> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = json!({
+        let mut body = json!({
             "type": self.kind,
             "title": title,
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        for (name, value) in self.members {
+            body[name] = value;
+        }
         let mut response = (self.status, body.to_string()).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
         let headers = response.headers_mut();

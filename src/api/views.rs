@@ -12,9 +12,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, PointAnswer};
+use super::freshness::Freshness;
 use super::problem::Problem;
 use crate::position::RecordName;
 use crate::projection::StoreKind;
+use crate::query::Token;
 
 /// Above this many bytes, positions are given as an opaque token only: proxies limit headers.
 const LONGEST_POSITION: usize = 4096;
@@ -41,17 +43,14 @@ async fn point(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    if request.contains_key("consistency-token") {
-        // Answering without looking at it would pass a stale row off as a fresh one (I12).
-        return Err(Problem::bad_request(
-            "Consistency-Token is not available yet; compare the View-Position header of the answer instead",
-        ));
-    }
+    let freshness = Freshness::of(&request)?;
     let path = uri.path().strip_prefix("/v1/views/").unwrap_or_default();
     let (view, key) = path.split_once('/').unwrap_or((path, ""));
     let store = wanted_store(view, uri.query().unwrap_or_default())?;
-    let answer = backend.point_read(view, key, store).await?;
+    let read = || backend.point_read(view, key, store);
+    let answer = freshness.answer(&*backend, (view, store), read).await?;
     let mut headers = provenance(&answer);
+    headers.extend(freshness.applied());
     let Some(row) = &answer.row else {
         let detail = format!("view {view} has no row with this key");
         let problem = Problem::new(StatusCode::NOT_FOUND, "unknown-row", detail);
@@ -97,7 +96,7 @@ fn provenance(answer: &PointAnswer) -> HeaderMap {
     let names: Vec<String> = answer.positions.iter().map(RecordName::to_string).collect();
     let positions = names.join(",");
     if positions.len() > LONGEST_POSITION {
-        add("view-token", &token(&answer.positions));
+        add("view-token", &Token::opaque(&answer.positions));
     } else if !positions.is_empty() {
         add("view-position", &positions);
     }
@@ -108,23 +107,6 @@ fn provenance(answer: &PointAnswer) -> HeaderMap {
         add("view-as-of", &time.to_string());
     }
     headers
-}
-
-/// The same positions in a shorter, opaque form: each topic once, offsets in hexadecimal.
-fn token(positions: &[RecordName]) -> String {
-    let mut text = String::from("v1");
-    let mut topic = "";
-    for record in positions {
-        if *record.partition.topic != *topic {
-            topic = &record.partition.topic;
-            text.push_str(&format!("/{topic}"));
-        }
-        text.push_str(&format!(
-            ":{:x}.{:x}",
-            record.partition.partition, record.offset
-        ));
-    }
-    text
 }
 
 fn etag(answer: &PointAnswer, body: &str) -> String {

@@ -1,1 +1,13 @@
-//! query
+//! Reads: what a caller has seen or written already ([`Token`]), what it prefers ([`Preferences`]), and waiting
+//! until a view is that far ([`Watches`]).
+//!
+//! **Architecture invariant:** nothing here decides that an answer is fresh enough but the answer's own
+//! positions, read at the same instant as its rows (I12). A watch only says when it is worth reading again.
+
+mod prefer;
+mod token;
+mod watch;
+
+pub use prefer::{LONGEST_WAIT, PreferError, Preferences};
+pub use token::{Token, TokenError};
+pub use watch::{Positions, Waited, Watches};

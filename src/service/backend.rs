@@ -9,16 +9,18 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::facts::{Away, Facts};
+use super::freshness::{LivePositions, Waiting, considered};
 use super::parts::Connections;
 use super::report::{self, Reporter, Tracks};
 use crate::api::status::StatusReport;
-use crate::api::{Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
+use crate::api::{Answering, Backend, Check, PointAnswer, Problem, RowJson, Skip, ViewInfo};
 use crate::fault::{Fault, FaultKind};
 use crate::generation::{Catalog, Entry, Starter};
 use crate::position::RecordName;
 use crate::projection::{Definition, RowKey, Schema, StoreKind};
+use crate::query::{Token, Waited};
 use crate::store::control::Decision;
-use crate::store::{Cursor, Generation, PointRead};
+use crate::store::{Generation, PointRead};
 
 /// Answers from the catalog, the board, the control tables and the stores.
 pub(super) struct ServiceBackend {
@@ -26,6 +28,7 @@ pub(super) struct ServiceBackend {
     pub(super) facts: Arc<Facts>,
     pub(super) reporter: Reporter,
     pub(super) operator: Operator,
+    pub(super) waiting: Waiting,
 }
 
 /// How long a read waits for this instance to learn of the generation that answers.
@@ -150,6 +153,48 @@ impl Backend for ServiceBackend {
                 Err(fault) => return Err(store_problem(view, kind, &fault)),
             }
         }
+    }
+
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem> {
+        let catalog = self.facts.catalog();
+        let (entry, store) = self.live(&catalog, view, store)?;
+        let first = catalog
+            .foremost(view)
+            .and_then(|entry| entry.record.stores.first());
+        if let Some(token) = token {
+            let source = &*self.connections.source;
+            self.waiting.check(source, entry, token).await?;
+        }
+        Ok(Answering {
+            store,
+            is_first: first.is_some_and(|(kind, _)| *kind == store),
+        })
+    }
+
+    async fn caught_up(
+        &self,
+        (view, kind): (&str, StoreKind),
+        token: &Token,
+        deadline: tokio::time::Instant,
+    ) -> Waited {
+        let Some(store) = self.connections.stores.get(&kind) else {
+            return Waited::Late;
+        };
+        let positions = LivePositions {
+            facts: Arc::clone(&self.facts),
+            store: Arc::clone(store),
+            view: view.to_owned(),
+        };
+        let watches = &self.waiting.watches;
+        let positions = Arc::new(positions);
+        watches
+            .until((view, kind), positions, token, deadline)
+            .await
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {
@@ -309,17 +354,11 @@ fn point_answer(store: StoreKind, schema: &Schema, read: PointRead) -> PointAnsw
                 .collect(),
         )
     });
-    let last = |cursor: &Cursor| {
-        cursor
-            .position
-            .last()
-            .map(|offset| cursor.partition.record(offset))
-    };
     PointAnswer {
         store,
         generation: read.generation,
         row,
-        positions: read.cursors.iter().filter_map(last).collect(),
+        positions: considered(&read.cursors),
         as_of_micros: read
             .cursors
             .iter()

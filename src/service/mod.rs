@@ -6,6 +6,7 @@
 mod backend;
 mod envelopes;
 mod facts;
+mod freshness;
 mod operations;
 mod parts;
 mod report;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backend::{Operator, ServiceBackend};
 use self::facts::Facts;
+use self::freshness::Waiting;
 use self::parts::Connections;
 use self::report::{Reporter, Tracks};
 use crate::api::{self, Backend, Operations, Server};
@@ -64,6 +66,7 @@ pub async fn run(
             starter: parts.workshop.starter.clone(),
             proposed: Arc::clone(&parts.workshop.proposed),
         },
+        waiting: Waiting::default(),
     });
     let servers = serve(&config, role, &backend, &shutdown).await?;
     let proposed = Arc::clone(&parts.workshop.proposed);

@@ -322,6 +322,25 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
     ) -> Result<Option<PointRead>>;
 
+    /// The cursors of the generation that readers see, for callers that ask many times a second. None when the
+    /// view is not published.
+    async fn live_cursors(
+        &self,
+        projection: &str,
+        schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
+    ) -> Result<Option<Vec<Cursor>>> {
+        let pointer = self.pointer(projection).await?;
+        let Some(number) = pointer.and_then(|pointer| pointer.generation) else {
+            return Ok(None);
+        };
+        let live = schemas(number).ok_or_else(|| {
+            Fault::transient(format!(
+                "{projection} generation {number} is live, but not known to this instance yet"
+            ))
+        })?;
+        self.cursors(&live).await
+    }
+
     /// Removes the generation: rows, cursors and identity, in small steps where it is large. Repeating it
     /// changes nothing. Also takes what an unfinished copy left. A view or pointer that shows it goes too.
     async fn remove(&self, generation: &Generation) -> Result<()>;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 /// Every module with what it may import, as ARCHITECTURE.md says.
 const TABLE: &[(&str, &[&str])] = &[
     ("quarantine", &[]),
-    ("query", &[]),
+    (
+        "query",
+        &["fault", "position", "projection", "store", "telemetry"],
+    ),
     ("position", &[]),
     ("failpoint", &[]),
     ("fault", &[]),
@@ -46,7 +49,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["fault", "generation", "position", "projection", "telemetry"],
+        &[
+            "fault",
+            "generation",
+            "position",
+            "projection",
+            "query",
+            "telemetry",
+        ],
     ),
     ("config", &["api", "event", "fault", "source", "telemetry"]),
     (
@@ -61,6 +71,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "pipeline",
             "position",
             "projection",
+            "query",
             "source",
             "store",
             "telemetry",

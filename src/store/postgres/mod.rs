@@ -264,6 +264,15 @@ impl ViewStore for PostgresStore {
         bounded("read a row of", projection, work).await
     }
 
+    async fn live_cursors(
+        &self,
+        projection: &str,
+        _schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
+    ) -> Result<Option<Vec<Cursor>>> {
+        let work = reads::live_cursors(&self.db, projection);
+        bounded("read the cursors of", projection, work).await
+    }
+
     async fn remove(&self, generation: &Generation) -> Result<()> {
         ddl::remove(&self.db, generation).await
     }

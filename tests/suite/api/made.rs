@@ -1,6 +1,8 @@
 //! The service that is made up.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -8,15 +10,16 @@ use viewfold::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, StatusReport, StoreStatus,
 };
 use viewfold::api::{
-    Asked, Backend, BuildStatus, Check, GenerationDetail, Operation, Operations, PointAnswer,
-    Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest, ViewInfo,
+    Answering, Asked, Backend, BuildStatus, Check, GenerationDetail, Operation, Operations,
+    PointAnswer, Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest, ViewInfo,
 };
 use viewfold::fault::Fault;
 use viewfold::generation::{
     BuildOptions, PartitionPlan, Plan, Progress, RebuildRequest, Relation, Verification,
 };
-use viewfold::position::TopicPartition;
+use viewfold::position::{RecordName, TopicPartition};
 use viewfold::projection::{ColumnType, StoreKind};
+use viewfold::query::{Token, Waited};
 
 /// One view `totals` with the row `a%2Cb,1`, on a service that is not ready. Generation 1 is live, 2 is being
 /// built, and what was asked of them is remembered.
@@ -24,6 +27,10 @@ use viewfold::projection::{ColumnType, StoreKind};
 pub(crate) struct Made {
     pub(crate) skips: Mutex<Vec<Skip>>,
     pub(crate) partitions: i32,
+    /// How far the positions are beyond what they were at first.
+    pub(crate) moved: AtomicI64,
+    /// Whether the stores are away.
+    pub(crate) away: AtomicBool,
     /// What was asked, as text, and by whom.
     pub(crate) asked: Mutex<Vec<(String, Asked)>>,
     /// What generation 2 answers, one after the other; the last one stays.
@@ -132,6 +139,13 @@ pub(crate) fn plan() -> Plan {
 }
 
 impl Made {
+    fn positions(&self) -> Vec<RecordName> {
+        let moved = self.moved.load(Ordering::Relaxed);
+        (0..self.partitions)
+            .map(|p| TopicPartition::new("orders", p).record(118 + moved - i64::from(p)))
+            .collect()
+    }
+
     fn note(&self, what: String, asked: Asked) {
         self.asked.lock().unwrap().push((what, asked));
     }
@@ -272,14 +286,17 @@ impl Backend for Made {
         store: Option<StoreKind>,
     ) -> Result<PointAnswer, Problem> {
         match view {
-            "totals" => {}
+            "totals" | "both" if self.away.load(Ordering::Relaxed) => {
+                return Err(Fault::transient("postgres is unreachable").into());
+            }
+            "totals" | "both" => {}
             "away" => return Err(Fault::transient("postgres is unreachable").into()),
             _ => return Err(Problem::unknown_view(view)),
         }
         if key.split(',').count() != 2 {
             return Err(Problem::wrong_key(view, "needs 2 parts: shop,day"));
         }
-        if store == Some(StoreKind::Redis) {
+        if store == Some(StoreKind::Redis) && view != "both" {
             return Err(Problem::unknown_store(view, "redis"));
         }
         let row = (key == "a%2Cb,1").then(|| {
@@ -289,16 +306,55 @@ impl Backend for Made {
                 ("amount".into(), json!("12.50")),
             ])
         });
-        let positions = (0..self.partitions)
-            .map(|p| TopicPartition::new("orders", p).record(118 - i64::from(p)))
-            .collect();
+        let positions = self.positions();
         Ok(PointAnswer {
-            store: StoreKind::Postgres,
+            store: store.unwrap_or(StoreKind::Postgres),
             generation: 3,
             row,
             positions,
             as_of_micros: Some(1_795_240_800_120_000),
         })
+    }
+
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem> {
+        if !["totals", "both", "away"].contains(&view) {
+            return Err(Problem::unknown_view(view));
+        }
+        if store == Some(StoreKind::Redis) && view != "both" {
+            return Err(Problem::unknown_store(view, "redis"));
+        }
+        let partitions = token.into_iter().flat_map(Token::partitions);
+        for at in partitions.filter(|at| *at.topic != *"orders" || at.partition > 3) {
+            return Err(Problem::unknown_partition(view, at));
+        }
+        let store = store.unwrap_or(StoreKind::Postgres);
+        Ok(Answering {
+            store,
+            is_first: store == StoreKind::Postgres,
+        })
+    }
+
+    async fn caught_up(
+        &self,
+        (view, _): (&str, StoreKind),
+        token: &Token,
+        deadline: tokio::time::Instant,
+    ) -> Waited {
+        while tokio::time::Instant::now() < deadline {
+            if token.is_reached(&self.positions()) && !self.away.load(Ordering::Relaxed) {
+                return Waited::Reached;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        match self.away.load(Ordering::Relaxed) || view == "away" {
+            true => Waited::Away("postgres is unreachable".into()),
+            false => Waited::Late,
+        }
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {
