@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::problem::Problem;
 use super::status::StatusReport;
 use crate::position::RecordName;
 use crate::projection::{ColumnType, StoreKind};
-use crate::query::{Token, Waited};
+use crate::query::{FeedEvent, FeedId, Token, Waited};
 
 /// The service, as the routes see it.
 #[async_trait]
@@ -45,6 +46,16 @@ pub trait Backend: Send + Sync + 'static {
     /// Waits until `view` shows the records of `token` in `store`, until `deadline` at the latest. Only a hint:
     /// what is read afterwards decides.
     async fn caught_up(&self, view: (&str, StoreKind), token: &Token, deadline: Instant) -> Waited;
+
+    /// What happens to the rows of `view` from now on, or from `from`; only to the row of `key`, if given (its text,
+    /// as in a path). The channel ends when the client does not keep up, and when the view is gone. See
+    /// [`Problem::not_listable`].
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem>;
 
     /// Decides that `record` is stepped over. `false` when that was decided before.
     /// See [`Problem::unknown_projection`], [`Problem::refused`].

@@ -180,7 +180,10 @@ impl Attempt<'_> {
                 Waited::Away(why) => {
                     Problem::unavailable(format!("view {} in {store}: {why}", self.view))
                 }
-                Waited::TooMany => too_many(),
+                Waited::TooMany => {
+                    let detail = "too many requests wait for positions already; try again";
+                    Problem::too_many("too-many-waiting", detail)
+                }
             };
             return ("not_caught_up", Err(problem));
         }
@@ -231,11 +234,4 @@ impl Attempt<'_> {
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
             .and("reached", Value::Object(reached.collect()))
     }
-}
-
-fn too_many() -> Problem {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let detail = "too many requests wait for positions already; try again";
-    Problem::new(status, "too-many-waiting", detail)
-        .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }

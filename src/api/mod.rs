@@ -8,6 +8,7 @@
 mod auth;
 mod backend;
 mod body;
+mod changes;
 mod events;
 mod freshness;
 mod generations;
@@ -44,7 +45,9 @@ pub use crate::generation::{
 /// The routes of the public listener.
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
     server::announce("GET", views::ROUTES);
-    server::finish(guarded(views::routes(backend), tokens, Scope::Read))
+    server::announce("GET", changes::ROUTES);
+    let routes = views::routes(backend.clone()).merge(changes::routes(backend));
+    server::finish(guarded(routes, tokens, Scope::Read))
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
@@ -55,6 +58,7 @@ pub fn admin(
 ) -> Router {
     for routes in [
         views::ROUTES,
+        changes::ROUTES,
         projections::ROUTES,
         rebuilds::ROUTES,
         generations::ROUTES,
@@ -65,6 +69,7 @@ pub fn admin(
         server::announce("GET", routes);
     }
     let reading = views::routes(backend.clone())
+        .merge(changes::routes(backend.clone()))
         .merge(projections::reading(backend.clone()))
         .merge(rebuilds::reading(operations.clone()))
         .merge(generations::reading(operations.clone()))

@@ -58,6 +58,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "unknown-partition", detail)
     }
 
+    /// 400 `not-listable`: what was asked for can be had from Postgres only.
+    pub fn not_listable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not-listable", detail)
+    }
+
     /// 404 `unknown-view`.
     pub fn unknown_view(view: &str) -> Self {
         let detail = format!("there is no view called `{view}`; GET /v1/views lists them");
@@ -91,6 +96,12 @@ impl Problem {
     /// 503 `unavailable`: something that is needed is away; try again.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// 503 of the type `kind`: so many use this at once that it has no place left; try again.
+    pub fn too_many(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 

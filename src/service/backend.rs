@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::sync::mpsc;
 
 use super::facts::{Away, Facts};
 use super::freshness::{LivePositions, Waiting, considered};
@@ -18,7 +19,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::generation::{Catalog, Entry, Starter};
 use crate::position::RecordName;
 use crate::projection::{Definition, RowKey, Schema, StoreKind};
-use crate::query::{Token, Waited};
+use crate::query::{FeedEvent, FeedId, FeedSource, Token, Waited};
 use crate::store::control::Decision;
 use crate::store::{Generation, PointRead};
 
@@ -195,6 +196,55 @@ impl Backend for ServiceBackend {
         watches
             .until((view, kind), positions, token, deadline)
             .await
+    }
+
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem> {
+        let catalog = self.facts.catalog();
+        let store = match self.live(&catalog, view, Some(StoreKind::Postgres)) {
+            Ok(_) => self.connections.stores.get(&StoreKind::Postgres),
+            Err(problem) if catalog.foremost(view).is_none() => return Err(problem),
+            Err(_) => None,
+        };
+        let Some(store) = store else {
+            let detail =
+                format!("view {view} is not in postgres, from which alone changes are told");
+            return Err(Problem::not_listable(detail));
+        };
+        if store.change_log().is_none() {
+            let detail = "changes are not noted: postgres.changes is false in the configuration";
+            return Err(Problem::not_listable(detail));
+        }
+        let (entry, _) = self.live(&catalog, view, Some(StoreKind::Postgres))?;
+        let key = match (key, entry.generation()) {
+            (Some(text), Some(live)) => {
+                let key = RowKey::parse(&live.schema, text);
+                let key = key.map_err(|reason| Problem::wrong_key(view, reason))?;
+                Some(key.text().to_owned())
+            }
+            _ => None,
+        };
+        let (facts, name) = (Arc::clone(&self.facts), view.to_owned());
+        let source = FeedSource {
+            view: view.into(),
+            store: Arc::clone(store),
+            shapes: Arc::new(move |number| {
+                let catalog = facts.catalog();
+                let mut entries = catalog.of(&name);
+                entries
+                    .find(|entry| entry.record.number == number)?
+                    .generation()
+            }),
+        };
+        let followed = self.waiting.feeds.follow(source, from, key).await?;
+        followed.ok_or_else(|| {
+            let detail = "too many clients follow changes here already; try another instance";
+            Problem::too_many("too-many-streams", detail)
+        })
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {

@@ -14,7 +14,7 @@ use crate::api::Problem;
 use crate::fault::Result;
 use crate::generation::Entry;
 use crate::position::{RecordName, TopicPartition};
-use crate::query::{Positions, Token, Watches};
+use crate::query::{Feeds, Positions, Token, Watches};
 use crate::source::{EventSource, TopicInfo};
 use crate::store::{Cursor, Generation, ViewStore};
 
@@ -28,6 +28,7 @@ const ASKING: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) watches: Watches,
+    pub(super) feeds: Feeds,
     topics: Mutex<Option<(Instant, Arc<[TopicInfo]>)>>,
 }
 

@@ -38,6 +38,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(100);
 /// The most that one look at the control tables may take before it is given up and repeated.
 const STEP_TIMEOUT: Duration = Duration::from_secs(100);
+/// How often the change log is looked through for what is too old.
+const FORGETTING: Duration = Duration::from_secs(5);
+/// The most steps that are done at once.
+const FORGETTING_STEPS: usize = 20;
 /// A loop that did not come around for this long is dead (liveness).
 const LOOP_BOUND: Duration = Duration::from_secs(150);
 
@@ -68,6 +72,7 @@ pub async fn run(
         },
         waiting: Waiting::default(),
     });
+    let upkeep = tokio::spawn(forget_changes(connections.clone(), Arc::clone(&facts)));
     let servers = serve(&config, role, &backend, &shutdown).await?;
     let proposed = Arc::clone(&parts.workshop.proposed);
     tracing::info!(instance = %facts.instance(), projections = proposed.len(), "viewfold starts");
@@ -97,10 +102,34 @@ pub async fn run(
         }
         Role::Query => query(&connections, &facts, reconciler, &shutdown).await,
     }
+    upkeep.abort();
     for server in servers {
         let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     }
     Ok(())
+}
+
+/// Removes what is too old from the change log, in small steps. Every instance does; they do not get into each
+/// other's way.
+async fn forget_changes(connections: Connections, facts: Arc<Facts>) {
+    loop {
+        tokio::time::sleep(FORGETTING).await;
+        for store in connections.stores.values().filter(|_| facts.is_migrated()) {
+            let Some(log) = store.change_log() else {
+                continue;
+            };
+            for _ in 0..FORGETTING_STEPS {
+                match log.forget_old().await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(fault) => {
+                        tracing::debug!(%fault, "old changes are not removed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What is built from the configuration before anything runs.

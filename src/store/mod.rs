@@ -17,6 +17,7 @@
 //!
 //! **Architecture invariant:** a store never asks the log or the group anything.
 
+pub mod changes;
 pub mod control;
 mod cutover;
 mod desired;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::changes::ChangeLog;
 use self::control::Lease;
 use crate::fault::{Fault, Result};
 use crate::position::{Position, TopicPartition};
@@ -339,6 +341,11 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
             ))
         })?;
         self.cursors(&live).await
+    }
+
+    /// What was changed, for those who follow a view; none where the store does not note it.
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        None
     }
 
     /// Removes the generation: rows, cursors and identity, in small steps where it is large. Repeating it

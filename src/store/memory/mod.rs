@@ -2,6 +2,7 @@
 //! tests and `viewfold try`.
 
 mod build;
+mod changes;
 mod compare;
 mod control;
 mod copy;
@@ -17,6 +18,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::build::{Build, judge, unclaimed, verdict};
+use self::changes::Log;
+use super::changes::ChangeLog;
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
     Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore, other_build,
@@ -37,6 +40,7 @@ pub struct MemoryStore {
 struct Held {
     builds: HashMap<(Arc<str>, u32), Build>,
     pointers: HashMap<Arc<str>, Pointer>,
+    log: Log,
 }
 
 impl MemoryStore {
@@ -170,6 +174,7 @@ impl ViewStore for MemoryStore {
         }
         if let Some(build) = build {
             build.apply(&generation.schema, &batch.moves, &batch.rows)?;
+            held.note(generation, &batch.moves, &batch.rows);
         }
         Ok(Outcome::Applied)
     }
@@ -193,6 +198,7 @@ impl ViewStore for MemoryStore {
                 .collect();
             let deltas = fold(&rows)?;
             build.apply(&generation.schema, moves, &deltas)?;
+            held.note(generation, moves, &deltas);
         }
         Ok(Outcome::Applied)
     }
@@ -241,6 +247,10 @@ impl ViewStore for MemoryStore {
             row: build.rows.get(key).cloned(),
             cursors: build.cursors.values().cloned().collect(),
         }))
+    }
+
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        (self.kind == StoreKind::Postgres).then_some(self)
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

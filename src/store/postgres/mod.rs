@@ -12,6 +12,7 @@
 mod apply;
 mod array;
 mod base_pages;
+mod changes;
 mod claim;
 mod compare;
 mod control;
@@ -51,6 +52,7 @@ use self::apply::Rows;
 use self::names::Names;
 use self::plan::Plan;
 use self::pool::{Pools, Session, bounded};
+use super::changes::ChangeLog;
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
     Move, Outcome, PageToken, PointRead, Pointer, Verdict, ViewStore,
@@ -84,6 +86,8 @@ struct Database {
     names: Names,
     lock_cursors: Arc<str>,
     move_cursors: Arc<str>,
+    /// Whether changes are noted for the change feed.
+    feed: bool,
     plans: RwLock<HashMap<Uuid, Arc<Plan>>>,
     counters: Counters,
 }
@@ -94,6 +98,7 @@ impl Database {
         let cursors = names.control("cursors");
         Ok(Self {
             pools: Pools::new(settings)?,
+            feed: settings.changes,
             lock_cursors: cursors::lock_statement(&cursors).into(),
             move_cursors: cursors::move_statement(&cursors).into(),
             names,
@@ -109,7 +114,8 @@ impl Database {
             return Arc::clone(plan);
         }
         drop(plans);
-        let plan = Plan::new(&self.names, Arc::clone(&self.move_cursors), generation);
+        let moving = Arc::clone(&self.move_cursors);
+        let plan = Plan::new(&self.names, moving, generation, self.feed);
         let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
         let plan = plans
             .entry(generation.build)
@@ -271,6 +277,10 @@ impl ViewStore for PostgresStore {
     ) -> Result<Option<Vec<Cursor>>> {
         let work = reads::live_cursors(&self.db, projection);
         bounded("read the cursors of", projection, work).await
+    }
+
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        self.db.feed.then_some(self)
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

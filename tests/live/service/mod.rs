@@ -6,3 +6,4 @@ mod faults;
 mod readers;
 mod refusals;
 mod takeover;
+mod tokens;

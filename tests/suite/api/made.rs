@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::mpsc;
 use viewfold::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, StatusReport, StoreStatus,
 };
@@ -19,7 +20,7 @@ use viewfold::generation::{
 };
 use viewfold::position::{RecordName, TopicPartition};
 use viewfold::projection::{ColumnType, StoreKind};
-use viewfold::query::{Token, Waited};
+use viewfold::query::{FeedEvent, FeedId, Token, Waited};
 
 /// One view `totals` with the row `a%2Cb,1`, on a service that is not ready. Generation 1 is live, 2 is being
 /// built, and what was asked of them is remembered.
@@ -29,6 +30,10 @@ pub(crate) struct Made {
     pub(crate) partitions: i32,
     /// How far the positions are beyond what they were at first.
     pub(crate) moved: AtomicI64,
+    /// What a client of the change feed is told.
+    pub(crate) told: Mutex<Vec<FeedEvent>>,
+    /// The client that goes on listening.
+    pub(crate) listener: Mutex<Option<mpsc::Sender<FeedEvent>>>,
     /// Whether the stores are away.
     pub(crate) away: AtomicBool,
     /// What was asked, as text, and by whom.
@@ -355,6 +360,31 @@ impl Backend for Made {
             true => Waited::Away("postgres is unreachable".into()),
             false => Waited::Late,
         }
+    }
+
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem> {
+        match view {
+            "totals" => {}
+            "both" => return Err(Problem::too_many("too-many-streams", "no place")),
+            "redis_only" => return Err(Problem::not_listable("it is not in postgres")),
+            _ => return Err(Problem::unknown_view(view)),
+        }
+        self.note(format!("changes {from:?} {key:?}"), Asked::default());
+        let events = self.told.lock().unwrap().clone();
+        let (sender, receiver) = mpsc::channel(events.len() + 1);
+        for event in events {
+            sender.send(event).await.unwrap();
+        }
+        // Where nothing is to be told, the stream goes on until somebody ends it.
+        if receiver.is_empty() {
+            *self.listener.lock().unwrap() = Some(sender);
+        }
+        Ok(receiver)
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {
