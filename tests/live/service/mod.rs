@@ -3,6 +3,7 @@
 mod crashes;
 mod exactness;
 mod faults;
+mod feed;
 mod readers;
 mod refusals;
 mod takeover;

@@ -1,6 +1,7 @@
 //! The HTTP routes, over a real socket, in front of a service that is made up.
 #![cfg(test)]
 
+mod feed;
 mod freshness;
 mod made;
 mod reading;
