@@ -129,7 +129,12 @@ impl Follower {
         // Whether the log was read to its end once, and the tail is followed from before the next reading.
         let mut near = false;
         loop {
-            let changes = self.beyond().await?;
+            let mut changes = self.beyond().await?;
+            // What was told in part comes first: no id behind anything else could say how far it was told.
+            let begun = self.within.map(|(id, _)| id);
+            changes
+                .noted
+                .sort_by_key(|batch| (Some(batch.id) != begun, batch.id));
             let mark = changes.mark;
             let seen = *seen.get_or_insert(mark.generation);
             self.generation = seen;
