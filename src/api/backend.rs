@@ -5,11 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
 use super::problem::Problem;
 use super::status::StatusReport;
 use crate::position::RecordName;
 use crate::projection::{ColumnType, StoreKind};
-use crate::query::ListQuery;
+use crate::query::{FeedEvent, FeedId, ListQuery, Token, Waited};
 
 /// The service, as the routes see it.
 #[async_trait]
@@ -34,6 +37,30 @@ pub trait Backend: Send + Sync + 'static {
     /// [`Problem::bad_request`].
     async fn list(&self, view: &str, query: &ListQuery) -> Result<ListAnswer, Problem>;
 
+    /// The store that answers for `view`: the one that is named, or the view's first. With a token, every
+    /// partition that it names has to be one that the view reads. See [`Problem::unknown_view`],
+    /// [`Problem::unknown_store`], [`Problem::unknown_partition`].
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem>;
+
+    /// Waits until `view` shows the records of `token` in `store`, until `deadline` at the latest. Only a hint:
+    /// what is read afterwards decides.
+    async fn caught_up(&self, view: (&str, StoreKind), token: &Token, deadline: Instant) -> Waited;
+
+    /// What happens to the rows of `view` from now on, or from `from`; only to the row of `key`, if given (its text,
+    /// as in a path). The channel ends when the client does not keep up, and when the view is gone. See
+    /// [`Problem::not_listable`].
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem>;
+
     /// Decides that `record` is stepped over. `false` when that was decided before.
     /// See [`Problem::unknown_projection`], [`Problem::refused`].
     async fn skip(&self, skip: Skip) -> Result<bool, Problem>;
@@ -43,6 +70,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What must have happened once since the start.
     fn startup(&self) -> Vec<Check>;
+}
+
+/// The store that answers a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answering {
+    /// Which one.
+    pub store: StoreKind,
+    /// Whether it is the one that answers when none is named.
+    pub is_first: bool,
 }
 
 /// One line of a probe.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
 use super::backend::{Backend, RowJson};
+use super::freshness::Freshness;
 use super::problem::Problem;
-use super::views::{answered, insert, provenance, query_of, wanted_store, without_token};
+use super::views::{answered, insert, provenance, query_of, wanted_store};
 use crate::fault::Fault;
 use crate::projection::StoreKind;
 use crate::query::{Counting, ListQuery};
@@ -37,14 +38,18 @@ async fn list(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    without_token(&request)?;
+    let freshness = Freshness::of(&request)?;
     let view = uri.path().strip_prefix("/v1/views/").unwrap_or_default();
     let mut query = ListQuery::parse(query_of(&uri)?).map_err(Problem::bad_request)?;
-    if wanted_store(view, query.store.as_deref())? == Some(StoreKind::Redis) {
+    let named = wanted_store(view, query.store.as_deref())?;
+    if named == Some(StoreKind::Redis) {
         return Err(Problem::not_listable(view));
     }
+    // Whatever the view's first store is, rows are listed from Postgres: it is what a token is compared with.
+    let store = named.or(freshness.has_token().then_some(StoreKind::Postgres));
     query.count = counting(&request);
-    let answer = backend.list(view, &query).await?;
+    let read = || backend.list(view, &query);
+    let answer = freshness.answer(&*backend, (view, store), read).await?;
     let page = Page {
         rows: &answer.rows,
         next_page_token: &answer.next_page_token,
@@ -53,6 +58,7 @@ async fn list(
     let body = serde_json::to_string(&page)
         .map_err(|error| Fault::bug(format!("rows of view {view}: {error}")))?;
     let mut headers = provenance(&answer);
+    headers.extend(freshness.applied());
     let applied = match query.count.filter(|_| answer.count.is_some()) {
         Some(Counting::Exact) => Some("count=exact"),
         Some(Counting::Estimated) => Some("count=estimated"),
@@ -60,7 +66,7 @@ async fn list(
     };
     if let Some(applied) = applied {
         let name = HeaderName::from_static("preference-applied");
-        insert(&mut headers, name, applied);
+        headers.append(name, HeaderValue::from_static(applied));
         insert(&mut headers, header::VARY, "prefer");
     }
     Ok(answered(&request, headers, body))

@@ -8,7 +8,9 @@
 mod auth;
 mod backend;
 mod body;
+mod changes;
 mod events;
+mod freshness;
 mod generations;
 mod lists;
 mod operations;
@@ -22,7 +24,7 @@ mod token;
 mod verifications;
 mod views;
 
-pub use backend::{Backend, Check, ListAnswer, PointAnswer, RowJson, Skip, ViewInfo};
+pub use backend::{Answering, Backend, Check, ListAnswer, PointAnswer, RowJson, Skip, ViewInfo};
 pub use operations::{
     Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
     VerifyRequest,
@@ -45,7 +47,10 @@ pub use crate::generation::{
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
     server::announce("GET", views::ROUTES);
     server::announce("GET", lists::ROUTES);
-    let reading = views::routes(backend.clone()).merge(lists::routes(backend));
+    server::announce("GET", changes::ROUTES);
+    let reading = views::routes(backend.clone())
+        .merge(lists::routes(backend.clone()))
+        .merge(changes::routes(backend));
     server::finish(guarded(reading, tokens, Scope::Read))
 }
 
@@ -58,6 +63,7 @@ pub fn admin(
     for routes in [
         views::ROUTES,
         lists::ROUTES,
+        changes::ROUTES,
         projections::ROUTES,
         rebuilds::ROUTES,
         generations::ROUTES,
@@ -69,6 +75,7 @@ pub fn admin(
     }
     let reading = views::routes(backend.clone())
         .merge(lists::routes(backend.clone()))
+        .merge(changes::routes(backend.clone()))
         .merge(projections::reading(backend.clone()))
         .merge(rebuilds::reading(operations.clone()))
         .merge(generations::reading(operations.clone()))

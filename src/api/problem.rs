@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fault::{Fault, FaultKind};
 
@@ -19,6 +19,8 @@ pub struct Problem {
     pub detail: String,
     /// Further headers of the answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Further members of the body.
+    pub members: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
@@ -29,6 +31,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             headers: Vec::new(),
+            members: Vec::new(),
         }
     }
 
@@ -55,6 +58,17 @@ impl Problem {
             "view {view}: rows are listed from postgres only; \
              one row is read with GET /v1/views/{view}/{{key}}"
         );
+        Self::new(StatusCode::BAD_REQUEST, "not-listable", detail)
+    }
+
+    /// 400 `unknown-partition`: a token names what the view does not read.
+    pub fn unknown_partition(view: &str, what: impl fmt::Display) -> Self {
+        let detail = format!("Consistency-Token: {what}, which view {view} would have to read");
+        Self::new(StatusCode::BAD_REQUEST, "unknown-partition", detail)
+    }
+
+    /// 400 `not-listable`: changes can be had from Postgres only.
+    pub fn not_told(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "not-listable", detail)
     }
 
@@ -99,10 +113,23 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
     }
 
+    /// 503 of the type `kind`: so many use this at once that it has no place left; try again.
+    pub fn too_many(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// The same problem with a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// The same problem with a further member of the body.
+    #[must_use]
+    pub fn and(mut self, name: &'static str, value: Value) -> Self {
+        self.members.push((name, value));
         self
     }
 }
@@ -124,12 +151,15 @@ impl From<Fault> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = json!({
+        let mut body = json!({
             "type": self.kind,
             "title": title,
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        for (name, value) in self.members {
+            body[name] = value;
+        }
         let mut response = (self.status, body.to_string()).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");
         let headers = response.headers_mut();

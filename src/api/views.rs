@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::backend::{Backend, Reflects, RowJson};
+use super::freshness::Freshness;
 use super::problem::Problem;
 use crate::position::RecordName;
 use crate::projection::StoreKind;
-use crate::query::{LONGEST_QUERY, parameters, select};
+use crate::query::{LONGEST_QUERY, Token, parameters, select};
 
 /// Above this many bytes, positions are given as an opaque token only: proxies limit headers.
 const LONGEST_POSITION: usize = 4096;
@@ -42,12 +43,16 @@ async fn point(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    without_token(&request)?;
+    let freshness = Freshness::of(&request)?;
     let path = uri.path().strip_prefix("/v1/views/").unwrap_or_default();
     let (view, key) = path.split_once('/').unwrap_or((path, ""));
     let asked = Asked::read(view, query_of(&uri)?)?;
-    let answer = backend.point_read(view, key, asked.store).await?;
-    let headers = provenance(&answer);
+    let read = || backend.point_read(view, key, asked.store);
+    let answer = freshness
+        .answer(&*backend, (view, asked.store), read)
+        .await?;
+    let mut headers = provenance(&answer);
+    headers.extend(freshness.applied());
     let Some(row) = answer.row else {
         let detail = format!("view {view} has no row with this key");
         let problem = Problem::new(StatusCode::NOT_FOUND, "unknown-row", detail);
@@ -103,16 +108,6 @@ fn chosen(row: RowJson, text: &str) -> Result<RowJson, Problem> {
     Ok(RowJson(chosen.collect()))
 }
 
-/// Refuses what would be ignored: that would pass a stale answer off as a fresh one (I12).
-pub(super) fn without_token(request: &HeaderMap) -> Result<(), Problem> {
-    match request.contains_key("consistency-token") {
-        false => Ok(()),
-        true => Err(Problem::bad_request(
-            "Consistency-Token is not available yet; compare the View-Position header of the answer instead",
-        )),
-    }
-}
-
 /// What stands behind the `?`.
 pub(super) fn query_of(uri: &Uri) -> Result<&str, Problem> {
     let query = uri.query().unwrap_or_default();
@@ -165,7 +160,7 @@ pub(super) fn provenance(answer: &impl Reflects) -> HeaderMap {
     let names: Vec<String> = answer.positions.iter().map(RecordName::to_string).collect();
     let positions = names.join(",");
     if positions.len() > LONGEST_POSITION {
-        add("view-token", &token(answer.positions));
+        add("view-token", &Token::opaque(answer.positions));
     } else if !positions.is_empty() {
         add("view-position", &positions);
     }
@@ -176,23 +171,6 @@ pub(super) fn provenance(answer: &impl Reflects) -> HeaderMap {
         add("view-as-of", &time.to_string());
     }
     headers
-}
-
-/// The same positions in a shorter, opaque form: each topic once, offsets in hexadecimal.
-fn token(positions: &[RecordName]) -> String {
-    let mut text = String::from("v1");
-    let mut topic = "";
-    for record in positions {
-        if *record.partition.topic != *topic {
-            topic = &record.partition.topic;
-            text.push_str(&format!("/{topic}"));
-        }
-        text.push_str(&format!(
-            ":{:x}.{:x}",
-            record.partition.partition, record.offset
-        ));
-    }
-    text
 }
 
 /// Tells answers apart by their store, generation and content.

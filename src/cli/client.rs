@@ -84,6 +84,17 @@ impl Client {
         self.send(Request::get(self.url(path)), String::new())
     }
 
+    /// The same with further headers.
+    pub(super) fn get_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Answer, Failure> {
+        let add = |request: Builder, (name, value): &(&str, String)| request.header(*name, value);
+        let request = headers.iter().fold(Request::get(self.url(path)), add);
+        self.send(request, String::new())
+    }
+
     /// Posts JSON to `path`.
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         self.send(Request::post(self.url(path)), body.to_string())

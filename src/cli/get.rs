@@ -22,6 +22,12 @@ pub(super) struct Get {
     /// The store to ask, `postgres` or `redis`; by default the view's first
     #[arg(long)]
     store: Option<String>,
+    /// Records that the row must reflect, such as orders/1@97, or a token that an answer gave
+    #[arg(long, value_name = "TOKEN")]
+    consistency_token: Option<String>,
+    /// How long to wait for them, in seconds
+    #[arg(long, value_name = "SECONDS", requires = "consistency_token")]
+    wait: Option<f64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,7 +43,7 @@ impl Get {
         if let Some(store) = &self.store {
             path += &format!("?store={}", segment(store));
         }
-        let answer = client.get(&path)?;
+        let answer = client.get_with(&path, &self.headers())?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(Failure::Failed(answer.detail()));
         }
@@ -53,6 +59,19 @@ impl Get {
             .map(|(column, value)| vec![column, cell(&value)]);
         output::print(&output::table(&["column", "value"], rows.collect()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Who names a store knows that it may be behind the others, unless a token says what it has to reflect.
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        match (&self.consistency_token, self.wait) {
+            (Some(token), wait) => {
+                let wait = wait.map(|seconds| ("prefer", format!("wait={seconds}")));
+                let token = ("consistency-token", token.clone());
+                [token].into_iter().chain(wait).collect()
+            }
+            (None, _) if self.store.is_some() => vec![("prefer", "stale-ok".to_owned())],
+            (None, _) => Vec::new(),
+        }
     }
 }
 

@@ -63,6 +63,16 @@ pub(super) fn integer(node: &Node, bounds: RangeInclusive<u64>) -> Read<u64> {
     })
 }
 
+/// Yes or no.
+pub(super) fn flag(node: &Node) -> Read<bool> {
+    let flag = match &node.raw {
+        Raw::Bool(flag) => Some(*flag),
+        Raw::Untyped(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    flag.ok_or_else(|| "must be true or false".to_owned())
+}
+
 /// A duration such as `"500ms"`, `"1s"`, `"24h"`, within bounds.
 pub(super) fn duration(node: &Node, bounds: RangeInclusive<Duration>) -> Read<Duration> {
     let duration = match &node.raw {

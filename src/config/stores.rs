@@ -14,6 +14,8 @@ pub struct Postgres {
     pub schema: String,
     /// The schema of the SQL views that readers select from.
     pub views_schema: String,
+    /// Whether changes are noted for the change feed. All instances alike.
+    pub changes: bool,
 }
 
 impl Default for Postgres {
@@ -22,18 +24,20 @@ impl Default for Postgres {
             url: SecretString::from("postgres://viewfold:viewfold@localhost:5432/viewfold"),
             schema: "viewfold".into(),
             views_schema: "views".into(),
+            changes: true,
         }
     }
 }
 
 impl Postgres {
-    pub(super) const KEYS: &'static [&'static str] = &["url", "schema", "views_schema"];
+    pub(super) const KEYS: &'static [&'static str] = &["url", "schema", "views_schema", "changes"];
 
     pub(super) fn set(&mut self, key: &str, node: &Node) -> Read<()> {
         match key {
             "url" => self.url = read::url(node, &["postgres", "postgresql"])?,
             "schema" => self.schema = read::identifier(node)?,
-            _ => self.views_schema = read::identifier(node)?,
+            "views_schema" => self.views_schema = read::identifier(node)?,
+            _ => self.changes = read::flag(node)?,
         }
         Ok(())
     }

@@ -7,17 +7,21 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::sync::mpsc;
 
 use super::facts::{Away, Facts};
+use super::freshness::{LivePositions, Waiting, considered};
 use super::parts::Connections;
 use super::report::{self, Reporter, Tracks};
 use crate::api::status::StatusReport;
-use crate::api::{Backend, Check, ListAnswer, PointAnswer, Problem, RowJson, Skip, ViewInfo};
+use crate::api::{
+    Answering, Backend, Check, ListAnswer, PointAnswer, Problem, RowJson, Skip, ViewInfo,
+};
 use crate::fault::{Fault, FaultKind};
 use crate::generation::{Catalog, Entry, Starter};
 use crate::position::RecordName;
 use crate::projection::{Definition, RowKey, Schema, StoreKind};
-use crate::query::ListQuery;
+use crate::query::{FeedEvent, FeedId, FeedSource, ListQuery, Token, Waited};
 use crate::store::control::Decision;
 use crate::store::{Cursor, Generation, PointRead};
 
@@ -27,6 +31,7 @@ pub(super) struct ServiceBackend {
     pub(super) facts: Arc<Facts>,
     pub(super) reporter: Reporter,
     pub(super) operator: Operator,
+    pub(super) waiting: Waiting,
 }
 
 /// How long a read waits for this instance to learn of the generation that answers.
@@ -155,6 +160,97 @@ impl Backend for ServiceBackend {
 
     async fn list(&self, view: &str, query: &ListQuery) -> Result<ListAnswer, Problem> {
         self.list_rows(view, query).await
+    }
+
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem> {
+        let catalog = self.facts.catalog();
+        let (entry, store) = self.live(&catalog, view, store)?;
+        let first = catalog
+            .foremost(view)
+            .and_then(|entry| entry.record.stores.first());
+        if let Some(token) = token {
+            let source = &*self.connections.source;
+            self.waiting.check(source, entry, token).await?;
+        }
+        Ok(Answering {
+            store,
+            is_first: first.is_some_and(|(kind, _)| *kind == store),
+        })
+    }
+
+    async fn caught_up(
+        &self,
+        (view, kind): (&str, StoreKind),
+        token: &Token,
+        deadline: tokio::time::Instant,
+    ) -> Waited {
+        let Some(store) = self.connections.stores.get(&kind) else {
+            return Waited::Late;
+        };
+        let positions = LivePositions {
+            facts: Arc::clone(&self.facts),
+            store: Arc::clone(store),
+            view: view.to_owned(),
+        };
+        let watches = &self.waiting.watches;
+        let positions = Arc::new(positions);
+        watches
+            .until((view, kind), positions, token, deadline)
+            .await
+    }
+
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem> {
+        let catalog = self.facts.catalog();
+        let store = match self.live(&catalog, view, Some(StoreKind::Postgres)) {
+            Ok(_) => self.connections.stores.get(&StoreKind::Postgres),
+            Err(problem) if catalog.foremost(view).is_none() => return Err(problem),
+            Err(_) => None,
+        };
+        let Some(store) = store else {
+            let detail =
+                format!("view {view} is not in postgres, from which alone changes are told");
+            return Err(Problem::not_told(detail));
+        };
+        if store.change_log().is_none() {
+            let detail = "changes are not noted: postgres.changes is false in the configuration";
+            return Err(Problem::not_told(detail));
+        }
+        let (entry, _) = self.live(&catalog, view, Some(StoreKind::Postgres))?;
+        let key = match (key, entry.generation()) {
+            (Some(text), Some(live)) => {
+                let key = RowKey::parse(&live.schema, text);
+                let key = key.map_err(|reason| Problem::wrong_key(view, reason))?;
+                Some(key.text().to_owned())
+            }
+            _ => None,
+        };
+        let (facts, name) = (Arc::clone(&self.facts), view.to_owned());
+        let source = FeedSource {
+            view: view.into(),
+            store: Arc::clone(store),
+            shapes: Arc::new(move |number| {
+                let catalog = facts.catalog();
+                let mut entries = catalog.of(&name);
+                entries
+                    .find(|entry| entry.record.number == number)?
+                    .generation()
+            }),
+        };
+        let followed = self.waiting.feeds.follow(source, from, key).await?;
+        followed.ok_or_else(|| {
+            let detail = "too many clients follow changes here already; try another instance";
+            Problem::too_many("too-many-streams", detail)
+        })
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {
@@ -318,18 +414,9 @@ fn point_answer(store: StoreKind, schema: &Schema, read: PointRead) -> PointAnsw
         store,
         generation: read.generation,
         row,
-        positions: last_records(&read.cursors),
+        positions: considered(&read.cursors),
         as_of_micros: newest(&read.cursors),
     }
-}
-
-/// The last record below each cursor; none of a partition without records.
-pub(super) fn last_records(cursors: &[Cursor]) -> Vec<RecordName> {
-    let last = |cursor: &Cursor| {
-        let offset = cursor.position.last()?;
-        Some(cursor.partition.record(offset))
-    };
-    cursors.iter().filter_map(last).collect()
 }
 
 /// The time of the newest applied event, in microseconds since the epoch.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::backend::{MEETING, ServiceBackend, last_records, newest, store_problem};
+use super::backend::{MEETING, ServiceBackend, newest, store_problem};
+use super::freshness::considered;
 use crate::api::{ListAnswer, Problem, RowJson};
 use crate::fault::Fault;
 use crate::generation::Catalog;
@@ -122,7 +123,7 @@ fn answer(
         rows: page.rows.into_iter().map(row).collect(),
         next_page_token: token.unwrap_or_default(),
         count: page.count,
-        positions: last_records(&page.cursors),
+        positions: considered(&page.cursors),
         as_of_micros: newest(&page.cursors),
     })
 }

@@ -6,6 +6,7 @@
 mod backend;
 mod envelopes;
 mod facts;
+mod freshness;
 mod lists;
 mod operations;
 mod parts;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backend::{Operator, ServiceBackend};
 use self::facts::Facts;
+use self::freshness::Waiting;
 use self::parts::Connections;
 use self::report::{Reporter, Tracks};
 use crate::api::{self, Backend, Operations, Server};
@@ -37,6 +39,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(100);
 /// The most that one look at the control tables may take before it is given up and repeated.
 const STEP_TIMEOUT: Duration = Duration::from_secs(100);
+/// How often the change log is looked through for what is too old.
+const FORGETTING: Duration = Duration::from_secs(5);
+/// The most steps that are done at once.
+const FORGETTING_STEPS: usize = 20;
 /// A loop that did not come around for this long is dead (liveness).
 const LOOP_BOUND: Duration = Duration::from_secs(150);
 
@@ -65,7 +71,9 @@ pub async fn run(
             starter: parts.workshop.starter.clone(),
             proposed: Arc::clone(&parts.workshop.proposed),
         },
+        waiting: Waiting::default(),
     });
+    let upkeep = tokio::spawn(forget_changes(connections.clone(), Arc::clone(&facts)));
     let servers = serve(&config, role, &backend, &shutdown).await?;
     let proposed = Arc::clone(&parts.workshop.proposed);
     tracing::info!(instance = %facts.instance(), projections = proposed.len(), "viewfold starts");
@@ -95,10 +103,34 @@ pub async fn run(
         }
         Role::Query => query(&connections, &facts, reconciler, &shutdown).await,
     }
+    upkeep.abort();
     for server in servers {
         let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     }
     Ok(())
+}
+
+/// Removes what is too old from the change log, in small steps. Every instance does; they do not get into each
+/// other's way.
+async fn forget_changes(connections: Connections, facts: Arc<Facts>) {
+    loop {
+        tokio::time::sleep(FORGETTING).await;
+        for store in connections.stores.values().filter(|_| facts.is_migrated()) {
+            let Some(log) = store.change_log() else {
+                continue;
+            };
+            for _ in 0..FORGETTING_STEPS {
+                match log.forget_old().await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(fault) => {
+                        tracing::debug!(%fault, "old changes are not removed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// What is built from the configuration before anything runs.

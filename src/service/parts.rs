@@ -33,6 +33,7 @@ impl Connections {
             url: config.postgres.url.clone(),
             schema: config.postgres.schema.clone(),
             views_schema: config.postgres.views_schema.clone(),
+            changes: config.postgres.changes,
             // One connection per lane of a handful of pipelines at once, and some for claims.
             writers: u32::try_from(4 * config.pipeline.lanes + 4).unwrap_or(u32::MAX),
             ..postgres::Settings::new(config.postgres.url.clone())

@@ -17,6 +17,7 @@
 //!
 //! **Architecture invariant:** a store never asks the log or the group anything.
 
+pub mod changes;
 pub mod control;
 mod cutover;
 mod desired;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use self::changes::ChangeLog;
 use self::control::Lease;
 use self::list::{ListRead, Listed};
 use crate::fault::{Fault, Result};
@@ -332,6 +334,30 @@ pub trait ViewStore: Send + Sync + fmt::Debug + 'static {
         Err(Fault::misconfigured(format!(
             "{generation}: {kind} does not list"
         )))
+    }
+
+    /// The cursors of the generation that readers see, for callers that ask many times a second. None when the
+    /// view is not published.
+    async fn live_cursors(
+        &self,
+        projection: &str,
+        schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
+    ) -> Result<Option<Vec<Cursor>>> {
+        let pointer = self.pointer(projection).await?;
+        let Some(number) = pointer.and_then(|pointer| pointer.generation) else {
+            return Ok(None);
+        };
+        let live = schemas(number).ok_or_else(|| {
+            Fault::transient(format!(
+                "{projection} generation {number} is live, but not known to this instance yet"
+            ))
+        })?;
+        self.cursors(&live).await
+    }
+
+    /// What was changed, for those who follow a view; none where the store does not note it.
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        None
     }
 
     /// Removes the generation: rows, cursors and identity, in small steps where it is large. Repeating it

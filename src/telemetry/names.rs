@@ -80,6 +80,6 @@ pub const ROLES: [&str; 3] = ["live", "building", "standby"];
 /// What the group can tell: the values of the label `kind`.
 pub const REBALANCE_KINDS: [&str; 3] = ["assigned", "revoked", "lost"];
 /// How a read that waited ended: the values of the label `result` of [`CONSISTENCY_WAIT`].
-pub const WAIT_RESULTS: [&str; 2] = ["caught_up", "timed_out"];
+pub const WAIT_RESULTS: [&str; 3] = ["at_once", "waited", "not_caught_up"];
 /// The values of the label `store`.
 pub const STORES: [&str; 2] = ["postgres", "redis"];

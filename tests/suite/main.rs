@@ -25,6 +25,8 @@ mod definitions;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod feed;
+#[cfg(test)]
 mod fold_faults;
 #[cfg(test)]
 mod fold_laws;

@@ -6,6 +6,8 @@
 
 #[path = "store_contract/base.rs"]
 mod base;
+#[path = "store_contract/changes.rs"]
+mod changes;
 #[path = "store_contract/cutover.rs"]
 mod cutover;
 #[path = "store_contract/lists.rs"]
@@ -107,6 +109,9 @@ async fn rebuilding(store: &Store, stage: &dyn Stage) {
         cutover::a_rollback_is_a_cutover_with_a_later_intent(stage),
         cutover::a_generation_that_is_gone_is_never_shown(stage),
         cutover::a_pointer_is_forgotten(),
+        changes::what_readers_see_is_noted_with_its_positions(),
+        changes::only_the_generation_that_readers_see_is_noted(stage),
+        changes::nothing_is_missed_or_seen_twice_while_others_write(),
         pages::every_key_is_on_one_page_while_others_are_written(),
         pages::a_page_shows_both_sides_and_their_cursors(),
         pages::rows_with_different_keys_are_not_compared(),

@@ -2,6 +2,7 @@
 //! tests and `viewfold try`.
 
 mod build;
+mod changes;
 mod compare;
 mod control;
 mod copy;
@@ -18,6 +19,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::build::{Build, judge, unclaimed, verdict};
+use self::changes::Log;
+use super::changes::ChangeLog;
 use super::list::{ListRead, Listed};
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
@@ -39,6 +42,7 @@ pub struct MemoryStore {
 struct Held {
     builds: HashMap<(Arc<str>, u32), Build>,
     pointers: HashMap<Arc<str>, Pointer>,
+    log: Log,
 }
 
 impl MemoryStore {
@@ -172,6 +176,7 @@ impl ViewStore for MemoryStore {
         }
         if let Some(build) = build {
             build.apply(&generation.schema, &batch.moves, &batch.rows)?;
+            held.note(generation, &batch.moves, &batch.rows);
         }
         Ok(Outcome::Applied)
     }
@@ -195,6 +200,7 @@ impl ViewStore for MemoryStore {
                 .collect();
             let deltas = fold(&rows)?;
             build.apply(&generation.schema, moves, &deltas)?;
+            held.note(generation, moves, &deltas);
         }
         Ok(Outcome::Applied)
     }
@@ -257,6 +263,10 @@ impl ViewStore for MemoryStore {
             Some(build) => Listed::Page(list::page(build, read)),
             None => Listed::Elsewhere(number),
         })
+    }
+
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        (self.kind == StoreKind::Postgres).then_some(self)
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

@@ -35,6 +35,7 @@ impl Held {
             intent,
         };
         self.pointers.insert(generation.projection.clone(), pointer);
+        self.note_from_here(generation);
     }
 
     /// One attempt to cut over.

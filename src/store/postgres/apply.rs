@@ -3,6 +3,7 @@
 //! 1. The cursors are locked in (topic, partition) order and every claim and position is judged.
 //!    Unless every one matches, nothing is changed.
 //! 2. Cursors and rows are written in one statement, rows in key order ([`super::upsert`]).
+//!    The same statement notes the batch for the change feed ([`super::changes`]).
 //! 3. Rows that go were locked in that same order; they are deleted.
 //!
 //! Lanes that write the same rows from different partitions lock them in one order, so they wait
@@ -152,13 +153,14 @@ async fn write(
 ) -> Result<(), Stop> {
     match rows {
         Rows::Given(rows) => {
+            let noted = plan.noting.as_ref().map(|_| noted(rows));
             if let Some(upsert) = plan.upsert(rows) {
-                return put(session, plan, moves, rows, upsert).await;
+                return put(session, plan, moves, (rows, noted), upsert).await;
             }
             let keys: Vec<RowKey> = rows.iter().map(|row| row.key().clone()).collect();
             let loaded = lock_and_load(session, plan, &keys).await?;
             let resolved = resolve(&plan.schema, loaded, rows)?;
-            put_whole(session, plan, moves, &resolved).await
+            put_whole(session, plan, moves, (&resolved, noted)).await
         }
         Rows::Folded { keys, fold } => {
             let mut loaded = lock_and_load(session, plan, keys).await?;
@@ -170,8 +172,9 @@ async fn write(
                 .cloned()
                 .collect();
             loaded.extend(lock_and_load(session, plan, &unseen).await?);
+            let noted = plan.noting.as_ref().map(|_| noted(&deltas));
             let resolved = resolve(&plan.schema, loaded, &deltas)?;
-            put_whole(session, plan, moves, &resolved).await
+            put_whole(session, plan, moves, (&resolved, noted)).await
         }
     }
 }
@@ -251,17 +254,33 @@ fn whole(schema: &Schema, row: Row) -> Vec<(usize, Cell)> {
         .collect()
 }
 
+/// The rows to write, and the keys to note where changes are noted. Rows that were only locked are not noted.
+type Written<'a> = (&'a [RowDelta], Option<String>);
+
+/// The keys of a batch's rows as the change log has them: one per line.
+fn noted(rows: &[RowDelta]) -> String {
+    let size = rows.iter().map(|row| row.key().text().len() + 1).sum();
+    let mut keys = String::with_capacity(size);
+    for (at, row) in rows.iter().enumerate() {
+        if at > 0 {
+            keys.push('\n');
+        }
+        keys.push_str(row.key().text());
+    }
+    keys
+}
+
 /// Moves the cursors and writes `rows`, which replace every column.
 async fn put_whole(
     session: &mut PgConnection,
     plan: &Plan,
     moves: Moves<'_>,
-    rows: &[RowDelta],
+    (rows, noted): Written<'_>,
 ) -> Result<(), Stop> {
     let upsert = plan
         .upsert(rows)
         .ok_or_else(|| Fault::bug("whole rows without a statement"))?;
-    put(session, plan, moves, rows, upsert).await
+    put(session, plan, moves, (rows, noted), upsert).await
 }
 
 /// Moves the cursors and writes `rows` with the statement of their shape.
@@ -269,7 +288,7 @@ async fn put(
     session: &mut PgConnection,
     plan: &Plan,
     (build, columns): Moves<'_>,
-    rows: &[RowDelta],
+    (rows, noted): Written<'_>,
     (shape, upsert): (Shape, Arc<str>),
 ) -> Result<(), Stop> {
     let (sql, arrays) = if rows.is_empty() {
@@ -283,6 +302,9 @@ async fn put(
         .bind(columns.partitions)
         .bind(columns.targets)
         .bind(columns.newest);
+    if let Some(noted) = noted.filter(|_| !rows.is_empty()) {
+        query = query.bind(noted);
+    }
     for array in arrays {
         query = query.bind(array);
     }

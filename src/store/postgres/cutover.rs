@@ -4,6 +4,7 @@
 //! 2. The old generation's cursors are locked in (topic, partition) order. Its batches wait from
 //!    here on, the new generation's go on.
 //! 3. The new generation's stored positions are read until they are level, for [`POLLING`] at most.
+//!    Then its cursors are locked too: each of its batches knows for sure whether readers see it ([`super::changes`]).
 //! 4. Pointer and states change, under the lease.
 //! 5. The view changes last, so that its lock is held no longer than the commit takes.
 //!
@@ -20,9 +21,9 @@ use super::Database;
 use super::control::generations::flip_live;
 use super::cursors::{CursorRow, read_in};
 use super::fault::{CANCELLED, DEADLOCK, LOCK_NOT_AVAILABLE, sqlstate};
-use super::pointers;
 use super::pool::Session;
 use super::view::{self, Shown};
+use super::{changes, pointers};
 use crate::fault::{Fault, Result};
 use crate::projection::StoreKind;
 use crate::store::cutover::{Decision, behind, decide, gone};
@@ -118,6 +119,8 @@ async fn attempt(
         if let Some(why) = wait_until_level(session, db, cut, &from).await? {
             return Ok(Attempt::NotYet(why));
         }
+        let to = lock_cursors(session, db, cut.to.build).await?;
+        changes::begin_at(session, db, cut.to.build, &to).await?;
     }
     pointers::write(session, db, &cut.to, cut.intent).await?;
     if !flip_live(db, session, &cut.lease, cut.to.build, StoreKind::Postgres).await? {
@@ -154,7 +157,7 @@ async fn lock_builds(
 }
 
 /// Locks the cursors of the build in the order of batches, and reads them.
-async fn lock_cursors(
+pub(super) async fn lock_cursors(
     session: &mut PgConnection,
     db: &Database,
     build: Uuid,

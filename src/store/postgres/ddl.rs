@@ -185,8 +185,9 @@ async fn delete_records(
     db: &Database,
     generation: &Generation,
 ) -> Result<Deleted> {
-    let mut deleted = [0; 3];
-    for (count, table) in deleted.iter_mut().zip(["builds", "cursors", "pointers"]) {
+    let mut deleted = [0; 4];
+    let tables = ["builds", "cursors", "pointers", "change_horizons"];
+    for (count, table) in deleted.iter_mut().zip(tables) {
         let sql = format!("DELETE FROM {} WHERE build = $1", db.names.control(table));
         *count = sqlx::query(AssertSqlSafe(sql))
             .bind(generation.build)
@@ -194,7 +195,7 @@ async fn delete_records(
             .await?
             .rows_affected();
     }
-    let [builds, _, pointers] = deleted;
+    let [builds, _, pointers, _] = deleted;
     Ok(Deleted { builds, pointers })
 }
 

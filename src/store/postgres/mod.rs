@@ -12,6 +12,7 @@
 mod apply;
 mod array;
 mod base_pages;
+mod changes;
 mod claim;
 mod compare;
 mod control;
@@ -53,6 +54,7 @@ use self::apply::Rows;
 use self::names::Names;
 use self::plan::Plan;
 use self::pool::{Pools, Session, bounded, within};
+use super::changes::ChangeLog;
 use super::list::{ListRead, Listed};
 use super::{
     BasePages, Batch, Claimed, ComparePage, Cursor, CutOver, CutOverOutcome, FoldRows, Generation,
@@ -87,6 +89,8 @@ struct Database {
     names: Names,
     lock_cursors: Arc<str>,
     move_cursors: Arc<str>,
+    /// Whether changes are noted for the change feed.
+    feed: bool,
     plans: RwLock<HashMap<Uuid, Arc<Plan>>>,
     seen: point::Seen,
     counters: Counters,
@@ -98,6 +102,7 @@ impl Database {
         let cursors = names.control("cursors");
         Ok(Self {
             pools: Pools::new(settings)?,
+            feed: settings.changes,
             lock_cursors: cursors::lock_statement(&cursors).into(),
             move_cursors: cursors::move_statement(&cursors).into(),
             names,
@@ -114,7 +119,8 @@ impl Database {
             return Arc::clone(plan);
         }
         drop(plans);
-        let plan = Plan::new(&self.names, Arc::clone(&self.move_cursors), generation);
+        let moving = Arc::clone(&self.move_cursors);
+        let plan = Plan::new(&self.names, moving, generation, self.feed);
         let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
         let plan = plans
             .entry(generation.build)
@@ -272,6 +278,19 @@ impl ViewStore for PostgresStore {
     async fn list(&self, generation: &Generation, read: &ListRead) -> Result<Listed> {
         let work = lists::list(&self.db, generation, read);
         within(lists::LIMIT, "list rows of", generation, work).await
+    }
+
+    async fn live_cursors(
+        &self,
+        projection: &str,
+        _schemas: &(dyn Fn(u32) -> Option<Generation> + Send + Sync),
+    ) -> Result<Option<Vec<Cursor>>> {
+        let work = reads::live_cursors(&self.db, projection);
+        bounded("read the cursors of", projection, work).await
+    }
+
+    fn change_log(&self) -> Option<&dyn ChangeLog> {
+        self.db.feed.then_some(self)
     }
 
     async fn remove(&self, generation: &Generation) -> Result<()> {

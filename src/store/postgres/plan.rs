@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::changes::note_statement;
 use super::names::{Names, quote};
 use super::point;
 use super::shape::Shape;
@@ -41,12 +42,20 @@ pub(super) struct Plan {
     pub(super) table: String,
     /// What is selected of a row of the table `t`, for [`Plan::decode_row`].
     pub(super) selected: String,
+    /// Notes the batch for the change feed, in a CTE; none while there is no feed.
+    pub(super) noting: Option<String>,
     upserts: Mutex<HashMap<Shape, Arc<str>>>,
 }
 
 impl Plan {
-    /// The statements for `generation`; `moving` moves the cursors and stands in a CTE.
-    pub(super) fn new(names: &Names, moving: Arc<str>, generation: &Generation) -> Self {
+    /// The statements for `generation`; `moving` moves the cursors and stands in a CTE. With `feed`, what
+    /// changes is noted in the same statement.
+    pub(super) fn new(
+        names: &Names,
+        moving: Arc<str>,
+        generation: &Generation,
+        feed: bool,
+    ) -> Self {
         let schema = Arc::clone(&generation.schema);
         let table = names.table(generation);
         let (source, matches) = keys_as_source(&schema);
@@ -60,6 +69,7 @@ impl Plan {
             read: select("false, ").into(),
             point: point::statement(names, &table, &schema).into(),
             delete: format!("DELETE FROM {table} AS t USING {source} WHERE {matches}").into(),
+            noting: feed.then(|| note_statement(names, MOVE_PARAMETERS + 1)),
             upserts: Mutex::default(),
             selected: columns.clone(),
             moving,
@@ -79,8 +89,13 @@ impl Plan {
             shape.general(&self.schema)
         };
         let sql = known.entry(shape.clone()).or_insert_with(|| {
-            let upsert = statement(&self.schema, &shape, &self.table, MOVE_PARAMETERS + 1);
-            format!("WITH moved AS ({}) {upsert}", self.moving).into()
+            // What is noted takes one parameter more: the keys.
+            let (noted, first) = match &self.noting {
+                Some(noting) => (format!(", noted AS ({noting})"), MOVE_PARAMETERS + 2),
+                None => (String::new(), MOVE_PARAMETERS + 1),
+            };
+            let upsert = statement(&self.schema, &shape, &self.table, first);
+            format!("WITH moved AS ({}){noted} {upsert}", self.moving).into()
         });
         let sql = Arc::clone(sql);
         Some((shape, sql))

@@ -2,10 +2,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::Database;
+use super::cutover::lock_cursors;
 use super::ddl::{build_of, number};
 use super::pool::{BEGIN_WRITE, Session};
 use super::view::{self, Shown};
+use super::{Database, changes};
 use crate::fault::{Fault, Result};
 use crate::store::{Generation, Pointer};
 
@@ -85,6 +86,9 @@ async fn publish_in(
     if !write(session, db, generation, intent).await? {
         return Ok(());
     }
+    // Batches that are under way end first: those after them know that readers see them.
+    let cursors = lock_cursors(session, db, generation.build).await?;
+    changes::begin_at(session, db, generation.build, &cursors).await?;
     match view::show(session, db, generation).await? {
         Shown::Yes => Ok(()),
         Shown::Held => Err(Fault::transient("readers hold the view's lock")),

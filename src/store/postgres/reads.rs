@@ -88,6 +88,26 @@ pub(super) async fn live(
     }))
 }
 
+/// The cursors of the generation that readers see; none when the view is not published.
+pub(super) async fn live_cursors(db: &Database, projection: &str) -> Result<Option<Vec<Cursor>>> {
+    let sql = format!(
+        "SELECT c.topic, c.partition, c.position, c.claim, c.epoch, c.newest_micros \
+         FROM {} AS p LEFT JOIN {} AS c ON c.build = p.build WHERE p.projection = $1 \
+         ORDER BY c.topic, c.partition",
+        db.names.control("pointers"),
+        db.names.control("cursors"),
+    );
+    let mut session = Session::open(&db.pools.readers).await?;
+    let rows: Vec<CursorRow> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(projection)
+        .fetch_all(&mut *session)
+        .await?;
+    session.keep();
+    let published = !rows.is_empty();
+    let cursors = rows.into_iter().filter_map(CursorRow::into_cursor);
+    Ok(published.then(|| cursors.collect()))
+}
+
 /// Rows that are counted exactly; of more, about how many there are follows from their density.
 const COUNTED: i64 = 50_000;
 

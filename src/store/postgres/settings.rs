@@ -20,6 +20,8 @@ pub struct Settings {
     pub schema: String,
     /// The schema of the SQL views that readers select from.
     pub views_schema: String,
+    /// Whether changes are noted for the change feed.
+    pub changes: bool,
     /// How many connections write at once: batches, claims, cursors. At least 1.
     pub writers: u32,
     /// How many connections serve reads of rows. At least 1.
@@ -33,6 +35,7 @@ impl Settings {
             url: url.into(),
             schema: DEFAULT_SCHEMA.into(),
             views_schema: DEFAULT_VIEWS_SCHEMA.into(),
+            changes: true,
             writers: DEFAULT_WRITERS,
             readers: DEFAULT_READERS,
         }

@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 
 use super::{Instance, wait_until};
 
+/// What the public listener answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Value,
+    pub(crate) took: Duration,
+}
+
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -24,6 +33,29 @@ impl Instance {
             answer.status().as_u16(),
             answer.body_mut().read_to_string().ok()?,
         ))
+    }
+
+    /// GET on the public listener with these headers; none where no answer comes within 20 s.
+    pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let limit = Some(Duration::from_secs(20));
+        let request = agent().get(format!("http://{}{path}", self.api));
+        let request = request.config().timeout_global(limit).build();
+        let add = |request: ureq::RequestBuilder<_>, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        let begun = Instant::now();
+        let asked = || headers.iter().fold(request, add).call();
+        let mut answer = tokio::task::block_in_place(asked).ok()?;
+        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or("").to_owned();
+        let headers = answer.headers().iter();
+        Some(Answer {
+            status: answer.status().as_u16(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
+            body: serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?,
+            took: begun.elapsed(),
+        })
     }
 
     /// POST of JSON on the admin listener: status code and body (null where it is none).

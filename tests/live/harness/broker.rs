@@ -6,7 +6,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, DefaultProducerContext, FutureProducer, FutureRecord, Producer, ThreadedProducer,
+};
 
 use super::{Deployment, server};
 
@@ -97,6 +99,36 @@ impl Deployment {
         {
             result.unwrap();
         }
+    }
+}
+
+/// Publishes one record at a time, and says where each one lies.
+pub(crate) struct Acknowledged {
+    topic: String,
+    producer: FutureProducer,
+}
+
+impl Acknowledged {
+    pub(crate) fn new(deployment: &Deployment) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &deployment.kafka)
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "0")
+            .create()
+            .unwrap();
+        Self {
+            topic: deployment.topic.clone(),
+            producer,
+        }
+    }
+
+    /// The record's name, once the broker has it.
+    pub(crate) async fn send(&self, key: &str, value: &str) -> String {
+        let record = FutureRecord::to(&self.topic).key(key).payload(value);
+        let sent = self.producer.send(record, Duration::from_secs(30)).await;
+        let at = sent.map_err(|(error, _)| error).unwrap();
+        format!("{}/{}@{}", self.topic, at.partition, at.offset)
     }
 }
 

@@ -15,9 +15,9 @@ mod views;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use admin::caught_up;
-pub(crate) use broker::{Publisher, kafka_gate};
-pub(crate) use counter::{COUNTER, Counted, TENFOLD};
+pub(crate) use admin::{Answer, caught_up};
+pub(crate) use broker::{Acknowledged, Publisher, kafka_gate};
+pub(crate) use counter::{COUNTER, Counted, TENFOLD, event};
 pub(crate) use deployment::{Deployment, address_of, through};
 pub(crate) use instance::Instance;
 pub(crate) use readers::Readers;

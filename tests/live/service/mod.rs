@@ -3,7 +3,9 @@
 mod crashes;
 mod exactness;
 mod faults;
+mod feed;
 mod listing;
 mod readers;
 mod refusals;
 mod takeover;
+mod tokens;

@@ -1,23 +1,27 @@
 //! The service that is made up.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::mpsc;
 use viewfold::api::status::{
     DefinitionState, GenerationStatus, PartitionStatus, ProjectionStatus, StatusReport, StoreStatus,
 };
 use viewfold::api::{
-    Asked, Backend, BuildStatus, Check, GenerationDetail, ListAnswer, Operation, Operations,
-    PointAnswer, Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest, ViewInfo,
+    Answering, Asked, Backend, BuildStatus, Check, GenerationDetail, ListAnswer, Operation,
+    Operations, PointAnswer, Problem, Rebuild, RowJson, Skip, VerificationStatus, VerifyRequest,
+    ViewInfo,
 };
 use viewfold::fault::Fault;
 use viewfold::generation::{
     BuildOptions, PartitionPlan, Plan, Progress, RebuildRequest, Relation, Verification,
 };
-use viewfold::position::TopicPartition;
+use viewfold::position::{RecordName, TopicPartition};
 use viewfold::projection::{ColumnType, StoreKind};
-use viewfold::query::ListQuery;
+use viewfold::query::{FeedEvent, FeedId, ListQuery, Token, Waited};
 
 use super::shelf::Shelf;
 
@@ -27,6 +31,14 @@ use super::shelf::Shelf;
 pub(crate) struct Made {
     pub(crate) skips: Mutex<Vec<Skip>>,
     pub(crate) partitions: i32,
+    /// How far the positions are beyond what they were at first.
+    pub(crate) moved: AtomicI64,
+    /// What a client of the change feed is told.
+    pub(crate) told: Mutex<Vec<FeedEvent>>,
+    /// The client that goes on listening.
+    pub(crate) listener: Mutex<Option<mpsc::Sender<FeedEvent>>>,
+    /// Whether the stores are away.
+    pub(crate) away: AtomicBool,
     /// What was asked, as text, and by whom.
     pub(crate) asked: Mutex<Vec<(String, Asked)>>,
     /// What generation 2 answers, one after the other; the last one stays.
@@ -137,6 +149,13 @@ pub(crate) fn plan() -> Plan {
 }
 
 impl Made {
+    fn positions(&self) -> Vec<RecordName> {
+        let moved = self.moved.load(Ordering::Relaxed);
+        (0..self.partitions)
+            .map(|p| TopicPartition::new("orders", p).record(118 + moved - i64::from(p)))
+            .collect()
+    }
+
     fn note(&self, what: String, asked: Asked) {
         self.asked.lock().unwrap().push((what, asked));
     }
@@ -277,14 +296,17 @@ impl Backend for Made {
         store: Option<StoreKind>,
     ) -> Result<PointAnswer, Problem> {
         match view {
-            "totals" => {}
+            "totals" | "both" if self.away.load(Ordering::Relaxed) => {
+                return Err(Fault::transient("postgres is unreachable").into());
+            }
+            "totals" | "both" => {}
             "away" => return Err(Fault::transient("postgres is unreachable").into()),
             _ => return Err(Problem::unknown_view(view)),
         }
         if key.split(',').count() != 2 {
             return Err(Problem::wrong_key(view, "needs 2 parts: shop,day"));
         }
-        if store == Some(StoreKind::Redis) {
+        if store == Some(StoreKind::Redis) && view != "both" {
             return Err(Problem::unknown_store(view, "redis"));
         }
         let row = (key == "a%2Cb,1").then(|| {
@@ -294,11 +316,9 @@ impl Backend for Made {
                 ("amount".into(), json!("12.50")),
             ])
         });
-        let positions = (0..self.partitions)
-            .map(|p| TopicPartition::new("orders", p).record(118 - i64::from(p)))
-            .collect();
+        let positions = self.positions();
         Ok(PointAnswer {
-            store: StoreKind::Postgres,
+            store: store.unwrap_or(StoreKind::Postgres),
             generation: 3,
             row,
             positions,
@@ -319,6 +339,72 @@ impl Backend for Made {
             .map(|p| TopicPartition::new("orders", p).record(118 - i64::from(p)))
             .collect();
         Ok(answer)
+    }
+
+    async fn answering(
+        &self,
+        view: &str,
+        store: Option<StoreKind>,
+        token: Option<&Token>,
+    ) -> Result<Answering, Problem> {
+        if !["totals", "both", "away"].contains(&view) {
+            return Err(Problem::unknown_view(view));
+        }
+        if store == Some(StoreKind::Redis) && view != "both" {
+            return Err(Problem::unknown_store(view, "redis"));
+        }
+        let partitions = token.into_iter().flat_map(Token::partitions);
+        for at in partitions.filter(|at| *at.topic != *"orders" || at.partition > 3) {
+            return Err(Problem::unknown_partition(view, at));
+        }
+        let store = store.unwrap_or(StoreKind::Postgres);
+        Ok(Answering {
+            store,
+            is_first: store == StoreKind::Postgres,
+        })
+    }
+
+    async fn caught_up(
+        &self,
+        (view, _): (&str, StoreKind),
+        token: &Token,
+        deadline: tokio::time::Instant,
+    ) -> Waited {
+        while tokio::time::Instant::now() < deadline {
+            if token.is_reached(&self.positions()) && !self.away.load(Ordering::Relaxed) {
+                return Waited::Reached;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        match self.away.load(Ordering::Relaxed) || view == "away" {
+            true => Waited::Away("postgres is unreachable".into()),
+            false => Waited::Late,
+        }
+    }
+
+    async fn changes(
+        &self,
+        view: &str,
+        from: Option<FeedId>,
+        key: Option<&str>,
+    ) -> Result<mpsc::Receiver<FeedEvent>, Problem> {
+        match view {
+            "totals" => {}
+            "both" => return Err(Problem::too_many("too-many-streams", "no place")),
+            "redis_only" => return Err(Problem::not_told("it is not in postgres")),
+            _ => return Err(Problem::unknown_view(view)),
+        }
+        self.note(format!("changes {from:?} {key:?}"), Asked::default());
+        let events = self.told.lock().unwrap().clone();
+        let (sender, receiver) = mpsc::channel(events.len() + 1);
+        for event in events {
+            sender.send(event).await.unwrap();
+        }
+        // Where nothing is to be told, the stream goes on until somebody ends it.
+        if receiver.is_empty() {
+            *self.listener.lock().unwrap() = Some(sender);
+        }
+        Ok(receiver)
     }
 
     async fn skip(&self, skip: Skip) -> Result<bool, Problem> {

@@ -1,6 +1,8 @@
 //! The HTTP routes, over a real socket, in front of a service that is made up.
 #![cfg(test)]
 
+mod feed;
+mod freshness;
 mod listing;
 mod made;
 mod reading;

@@ -9,11 +9,11 @@ use viewfold::store::{CutOver, CutOverOutcome, Generation, Outcome, Pointer};
 use super::{START, Stage, Store, View, add, counters};
 
 /// A published generation and the one that shall follow it, each with a row that tells them apart.
-struct Pair<'a> {
+pub(super) struct Pair<'a> {
     stage: &'a dyn Stage,
-    old: View,
-    new: View,
-    key: RowKey,
+    pub(super) old: View,
+    pub(super) new: View,
+    pub(super) key: RowKey,
 }
 
 const PUBLISHED_BY: i64 = 3;
@@ -36,7 +36,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Both at the same positions.
-    async fn level(store: &Store, name: &str, stage: &'a dyn Stage) -> Self {
+    pub(super) async fn level(store: &Store, name: &str, stage: &'a dyn Stage) -> Self {
         let pair = Self::new(store, name, stage).await;
         pair.new.write(vec![add(&pair.key, 1)]).await;
         pair
@@ -55,7 +55,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn forward(&self, intent: i64) -> CutOver {
+    pub(super) fn forward(&self, intent: i64) -> CutOver {
         self.cut(&self.old, &self.new, intent)
     }
 
@@ -116,12 +116,12 @@ impl<'a> Pair<'a> {
         );
     }
 
-    async fn done(&self, cut: &CutOver) {
+    pub(super) async fn done(&self, cut: &CutOver) {
         assert_eq!(self.attempt(cut).await, CutOverOutcome::Done);
         assert_eq!(self.seen().await, (cut.to.number, cut.intent));
     }
 
-    async fn remove(&self) {
+    pub(super) async fn remove(&self) {
         self.old.remove().await;
         self.new.remove().await;
     }
