@@ -10,6 +10,8 @@ mod backend;
 mod body;
 mod events;
 mod generations;
+mod kinds;
+mod openapi;
 mod operations;
 mod probes;
 mod problem;
@@ -22,6 +24,8 @@ mod verifications;
 mod views;
 
 pub use backend::{Backend, Check, PointAnswer, RowJson, Skip, ViewInfo};
+pub use kinds::{KINDS, Kind};
+pub use openapi::{Surface, text as openapi};
 pub use operations::{
     Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
     VerifyRequest,
@@ -42,8 +46,11 @@ pub use crate::generation::{
 
 /// The routes of the public listener.
 pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
-    server::announce("GET", views::ROUTES);
-    server::finish(guarded(views::routes(backend), tokens, Scope::Read))
+    for routes in [views::ROUTES, openapi::ROUTES] {
+        server::announce("GET", routes);
+    }
+    let reading = views::routes(backend).merge(openapi::routes(Surface::Public));
+    server::finish(guarded(reading, tokens, Scope::Read))
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
@@ -54,6 +61,7 @@ pub fn admin(
 ) -> Router {
     for routes in [
         views::ROUTES,
+        openapi::ROUTES,
         projections::ROUTES,
         rebuilds::ROUTES,
         generations::ROUTES,
@@ -64,6 +72,7 @@ pub fn admin(
         server::announce("GET", routes);
     }
     let reading = views::routes(backend.clone())
+        .merge(openapi::routes(Surface::Admin))
         .merge(projections::reading(backend.clone()))
         .merge(rebuilds::reading(operations.clone()))
         .merge(generations::reading(operations.clone()))
