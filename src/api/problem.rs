@@ -6,6 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::trace;
 use crate::fault::{Fault, FaultKind};
 
 /// An error answer.
@@ -115,6 +116,7 @@ impl IntoResponse for Problem {
             "title": title,
             "status": self.status.as_u16(),
             "detail": self.detail,
+            "trace_id": trace::id(),
         });
         let mut response = (self.status, body.to_string()).into_response();
         let content_type = HeaderValue::from_static("application/problem+json");

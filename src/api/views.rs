@@ -67,6 +67,8 @@ async fn point(
         .flat_map(|value| value.split(','))
         .any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == etag);
     insert(&mut headers, header::ETAG, &etag);
+    // Whoever keeps a row asks before it is shown again.
+    insert(&mut headers, header::CACHE_CONTROL, "no-cache");
     if unchanged {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }

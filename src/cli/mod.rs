@@ -13,6 +13,7 @@ mod events;
 mod failure;
 mod get;
 mod healthcheck;
+mod openapi;
 mod order;
 mod output;
 mod pause;
@@ -94,6 +95,8 @@ enum Command {
     Skip(skip::Skip),
     Healthcheck(healthcheck::Healthcheck),
     Token(token::NewToken),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
 }
 
@@ -141,6 +144,7 @@ impl Command {
             Self::Skip(skip) => skip.run(settings),
             Self::Healthcheck(healthcheck) => healthcheck.run(settings),
             Self::Token(token) => token.run(),
+            Self::OpenApi(openapi) => openapi.run(),
             Self::Completions(completions) => completions.run(),
         }
     }

@@ -185,14 +185,14 @@ async fn serve(
         api::admin(
             Arc::clone(backend) as Arc<dyn Backend>,
             Arc::clone(backend) as Arc<dyn Operations>,
-            &config.admin.tokens,
+            config.admin.access(),
         ),
     )];
     if role != Role::Worker {
         listeners.push((
             "api.listen",
             &config.api,
-            api::public(Arc::clone(backend) as Arc<dyn Backend>, &config.api.tokens),
+            api::public(Arc::clone(backend) as Arc<dyn Backend>, config.api.access()),
         ));
     }
     for (name, listener, router) in listeners {

@@ -131,6 +131,48 @@ const ACCEPTED: &[Answer] = &[with(
     ),
     &["Location"],
 )];
+const PAGE: &[Answer] = &[
+    answer(200, "The page.", "text/html", "Text"),
+    with(
+        answer(
+            401,
+            "A page that says that a token is needed.",
+            "text/html",
+            "Text",
+        ),
+        &["WWW-Authenticate"],
+    ),
+    answer(
+        403,
+        "A page that says that the token has another scope.",
+        "text/html",
+        "Text",
+    ),
+    with(
+        answer(
+            429,
+            "A page that says that this is too often.",
+            "text/html",
+            "Text",
+        ),
+        &["Retry-After"],
+    ),
+    answer(
+        500,
+        "A page that says that something is wrong.",
+        "text/html",
+        "Text",
+    ),
+    with(
+        answer(
+            503,
+            "A page that says that something is away.",
+            "text/html",
+            "Text",
+        ),
+        &["Retry-After"],
+    ),
+];
 const PROBED: &[Answer] = &[
     answer(200, "Well.", "text/plain", "Text"),
     answer(
@@ -153,7 +195,7 @@ const OPERATION: &[&str] = &[
 pub(super) const OPERATIONS: &[Described] = &[
     Described {
         public: true,
-        answers: &[answer(200, "The page.", "text/html", "Text"), answer(401, "A page that says that a token is needed.", "text/html", "Text")],
+        answers: PAGE,
         parameters: &[PageView, PageKey],
         ..read("/", "page", "A page for people: the views, and a form that shows a row")
     },

@@ -1,6 +1,6 @@
 //! The OpenAPI document of both listeners, made from one table of operations and from the types of bodies.
 //!
-//! `docs/openapi.json` is the admin listener's; `scripts/openapi` writes it anew. Tests hold the table, the routers
+//! `docs/openapi.json` is the admin listener's; `cargo run -- openapi > docs/openapi.json` writes it anew. Tests hold the table, the routers
 //! and that file against each other.
 
 mod described;
@@ -59,7 +59,11 @@ pub fn text(surface: Surface) -> String {
 
 fn described(surface: Surface) -> impl Iterator<Item = &'static Described> {
     OPERATIONS.iter().filter(move |described| {
-        let there = surface == Surface::Admin && described.path != "/" || described.public;
+        let there = match surface {
+            Surface::Public => described.public,
+            // The page is for readers.
+            Surface::Admin => described.path != "/",
+        };
         there && !AWAITED.contains(&described.path)
     })
 }
