@@ -1,8 +1,11 @@
 //! The whole service: the real program against a real Kafka, Postgres and Redis.
 
+mod access;
 mod crashes;
 mod exactness;
 mod faults;
 mod readers;
 mod refusals;
+mod roles;
+mod secrets;
 mod takeover;
