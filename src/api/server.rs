@@ -38,8 +38,9 @@ const DRAIN: Duration = Duration::from_secs(2);
 const HEADER_TIME: Duration = Duration::from_secs(30);
 /// The most headers of a request; more are answered with 431.
 const HEADERS: usize = 100;
-/// The most bytes of a request's head; more are answered with 431.
-const HEADER_BYTES: usize = 64 * 1024;
+/// Heads of requests of this many bytes are taken, and none of twice as many: those are answered with 431. The
+/// protocol looks at the size between two reads, which are as large at most.
+const HEADER_BYTES: usize = 32 * 1024;
 /// The most connections at the same time; more wait to be accepted.
 const CONNECTIONS: usize = 1024;
 /// How long to wait when no connection could be accepted.

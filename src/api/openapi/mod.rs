@@ -18,7 +18,7 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Required, Schema,
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Required, Schema,
 };
 
 use self::described::{Answer, Described, OPERATIONS};
@@ -92,9 +92,10 @@ fn document(surface: Surface) -> OpenApi {
          Scopes: read < operate < admin. Needed only where tokens are configured."
             .to_owned(),
     );
-    let components = components
+    let mut components = components
         .security_scheme("bearer", SecurityScheme::Http(bearer))
         .build();
+    keep_named(&mut components, &paths);
     let (title, about) = match surface {
         Surface::Public => ("viewfold", "Read views that are folded from Kafka events."),
         Surface::Admin => (
@@ -115,6 +116,26 @@ fn document(surface: Surface) -> OpenApi {
         .paths(paths)
         .components(Some(components))
         .build()
+}
+
+/// Leaves only the schemas that the paths lead to: the readers' document says nothing about operators' bodies.
+fn keep_named(components: &mut Components, paths: &Paths) {
+    let text = |named: serde_json::Result<String>| named.unwrap_or_default();
+    let mut waiting = vec![text(serde_json::to_string(paths))];
+    let mut kept = BTreeMap::new();
+    while let Some(text_of_one) = waiting.pop() {
+        let names: Vec<String> = components.schemas.keys().cloned().collect();
+        for name in names {
+            let reference = format!("\"#/components/schemas/{name}\"");
+            if text_of_one.contains(&reference)
+                && let Some(schema) = components.schemas.remove(&name)
+            {
+                waiting.push(text(serde_json::to_string(&schema)));
+                kept.insert(name, schema);
+            }
+        }
+    }
+    components.schemas = kept;
 }
 
 fn operation(one: &Described) -> OperationBuilder {
