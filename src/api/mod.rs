@@ -5,6 +5,7 @@
 //!
 //! **Architecture invariant:** no route knows a store or the log.
 
+mod access;
 mod auth;
 mod backend;
 mod body;
@@ -12,19 +13,29 @@ mod changes;
 mod events;
 mod freshness;
 mod generations;
+mod jwt;
+mod kinds;
 mod lists;
+mod openapi;
 mod operations;
+mod page;
 mod probes;
 mod problem;
 mod projections;
+mod rates;
 mod rebuilds;
 mod server;
 pub mod status;
 mod token;
+mod trace;
 mod verifications;
 mod views;
 
+pub use access::{Access, RateLimit};
 pub use backend::{Answering, Backend, Check, ListAnswer, PointAnswer, RowJson, Skip, ViewInfo};
+pub use jwt::{JwtAlgorithm, JwtSettings, KeySource};
+pub use kinds::{KINDS, Kind};
+pub use openapi::{Surface, text as openapi};
 pub use operations::{
     Asked, BuildStatus, GenerationDetail, Operation, Operations, Rebuild, VerificationStatus,
     VerifyRequest,
@@ -44,26 +55,39 @@ pub use crate::generation::{
 };
 
 /// The routes of the public listener.
-pub fn public(backend: Arc<dyn Backend>, tokens: &[Token]) -> Router {
-    server::announce("GET", views::ROUTES);
-    server::announce("GET", lists::ROUTES);
-    server::announce("GET", changes::ROUTES);
+pub fn public(backend: Arc<dyn Backend>, access: impl Into<Access>) -> Router {
+    let access = access.into();
+    let gate = Arc::new(auth::Gate::new(&access));
+    for routes in [
+        views::ROUTES,
+        lists::ROUTES,
+        changes::ROUTES,
+        openapi::ROUTES,
+        page::ROUTES,
+    ] {
+        server::announce("GET", routes);
+    }
     let reading = views::routes(backend.clone())
         .merge(lists::routes(backend.clone()))
-        .merge(changes::routes(backend));
-    server::finish(guarded(reading, tokens, Scope::Read))
+        .merge(changes::routes(backend.clone()))
+        .merge(openapi::routes(Surface::Public));
+    let page = page::routes(backend, Arc::clone(&gate));
+    server::finish(page.merge(guarded(reading, &gate, Scope::Read)), &access)
 }
 
 /// The routes of the admin listener: those of the public one, status, operations and probes.
 pub fn admin(
     backend: Arc<dyn Backend>,
     operations: Arc<dyn Operations>,
-    tokens: &[Token],
+    access: impl Into<Access>,
 ) -> Router {
+    let access = access.into();
+    let gate = Arc::new(auth::Gate::new(&access));
     for routes in [
         views::ROUTES,
         lists::ROUTES,
         changes::ROUTES,
+        openapi::ROUTES,
         projections::ROUTES,
         rebuilds::ROUTES,
         generations::ROUTES,
@@ -76,6 +100,7 @@ pub fn admin(
     let reading = views::routes(backend.clone())
         .merge(lists::routes(backend.clone()))
         .merge(changes::routes(backend.clone()))
+        .merge(openapi::routes(Surface::Admin))
         .merge(projections::reading(backend.clone()))
         .merge(rebuilds::reading(operations.clone()))
         .merge(generations::reading(operations.clone()))
@@ -87,16 +112,14 @@ pub fn admin(
         .merge(verifications::operating(operations.clone()));
     let administering = generations::administering(operations);
     let routes = probes::routes(backend)
-        .merge(guarded(reading, tokens, Scope::Read))
-        .merge(guarded(operating, tokens, Scope::Operate))
-        .merge(guarded(administering, tokens, Scope::Admin));
-    server::finish(routes)
+        .merge(guarded(reading, &gate, Scope::Read))
+        .merge(guarded(operating, &gate, Scope::Operate))
+        .merge(guarded(administering, &gate, Scope::Admin));
+    server::finish(routes, &access)
 }
 
-fn guarded(routes: Router, tokens: &[Token], needed: Scope) -> Router {
-    let guard = auth::Guard {
-        tokens: tokens.into(),
-        needed,
-    };
+fn guarded(routes: Router, gate: &Arc<auth::Gate>, needed: Scope) -> Router {
+    let gate = Arc::clone(gate);
+    let guard = auth::Guard { gate, needed };
     routes.route_layer(middleware::from_fn_with_state(guard, auth::check))
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::status::GenerationStatus;
@@ -139,7 +140,7 @@ impl GenerationDetail {
 }
 
 /// How a build stands. Part of [`GenerationStatus`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuildStatus {
     /// Whether it has caught up and was verified.
     pub ready: bool,
@@ -161,7 +162,7 @@ pub struct BuildStatus {
 }
 
 /// What is to be verified. The body of `POST /v1/projections/{p}/verifications`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyRequest {
     /// The generation to look at; the live one unless given.
@@ -180,7 +181,7 @@ pub struct VerifyRequest {
 }
 
 /// How a verification stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct VerificationStatus {
     /// Its number.
     pub id: i64,

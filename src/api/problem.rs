@@ -6,6 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::trace;
 use crate::fault::{Fault, FaultKind};
 
 /// An error answer.
@@ -156,6 +157,7 @@ impl IntoResponse for Problem {
             "title": title,
             "status": self.status.as_u16(),
             "detail": self.detail,
+            "trace_id": trace::id(),
         });
         for (name, value) in self.members {
             body[name] = value;

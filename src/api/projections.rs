@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::auth::Actor;
 use super::backend::{Backend, Skip};
@@ -50,10 +51,12 @@ async fn one(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct SkipRequest {
+pub(super) struct SkipRequest {
+    /// Which record: `topic/partition@offset`.
     record: String,
+    /// Why; kept in the audit.
     reason: String,
 }
 

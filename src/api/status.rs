@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::operations::BuildStatus;
 use crate::projection::StoreKind;
 
 /// The whole deployment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusReport {
     /// Every projection, by name.
     pub projections: Vec<ProjectionStatus>,
@@ -19,7 +20,7 @@ pub struct StatusReport {
 }
 
 /// One projection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProjectionStatus {
     /// Its name.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct ProjectionStatus {
 }
 
 /// How a projection's file compares with what runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DefinitionState {
     /// The live generation runs it.
@@ -62,7 +63,7 @@ impl DefinitionState {
 }
 
 /// An event type that no handler of the projection matches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UnmatchedType {
     /// The type.
     #[serde(rename = "type")]
@@ -72,7 +73,7 @@ pub struct UnmatchedType {
 }
 
 /// One generation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Value")]
 pub struct GenerationStatus {
     /// Its number.
@@ -83,6 +84,7 @@ pub struct GenerationStatus {
     pub stores: Vec<StoreStatus>,
     /// How its build stands; none once readers have seen it.
     #[serde(flatten)]
+    #[schema(ignore)]
     pub build: Option<BuildStatus>,
 }
 
@@ -114,7 +116,7 @@ impl TryFrom<Value> for GenerationStatus {
 }
 
 /// A generation in one store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
     /// Which store.
     pub store: StoreKind,
@@ -127,7 +129,7 @@ pub struct StoreStatus {
 }
 
 /// One track.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionStatus {
     /// The topic.
     pub topic: String,
@@ -150,7 +152,7 @@ pub struct PartitionStatus {
 }
 
 /// Why something stands still.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stall {
     /// A stable word or short phrase.
     pub reason: String,

@@ -131,6 +131,8 @@ pub(super) fn answered(request: &HeaderMap, mut headers: HeaderMap, body: String
         .flat_map(|value| value.split(','))
         .any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == etag);
     insert(&mut headers, header::ETAG, &etag);
+    // Whoever keeps a row asks before it is shown again.
+    insert(&mut headers, header::CACHE_CONTROL, "no-cache");
     if unchanged {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }

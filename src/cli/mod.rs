@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 refused.
 
+mod access;
 mod cancel;
 mod check;
 mod client;
@@ -13,6 +14,7 @@ mod events;
 mod failure;
 mod get;
 mod healthcheck;
+mod openapi;
 mod order;
 mod output;
 mod pause;
@@ -96,6 +98,9 @@ enum Command {
     Skip(skip::Skip),
     Healthcheck(healthcheck::Healthcheck),
     Token(token::NewToken),
+    Access(access::Access),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     Completions(completions::Completions),
 }
 
@@ -144,6 +149,8 @@ impl Command {
             Self::Skip(skip) => skip.run(settings),
             Self::Healthcheck(healthcheck) => healthcheck.run(settings),
             Self::Token(token) => token.run(),
+            Self::Access(access) => access.run(settings),
+            Self::OpenApi(openapi) => openapi.run(),
             Self::Completions(completions) => completions.run(),
         }
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::Settings;
 use super::definitions::{self, refused};
 use super::failure::Failure;
+use crate::api::KeySource;
 use crate::config::{Config, Problems, Role};
 use crate::lifecycle;
 use crate::projection::Registry;
@@ -78,6 +79,12 @@ fn warn_about(config: &Config) {
     for token in config.admin.tokens.iter().chain(&config.api.tokens) {
         if token.expires.is_some_and(|expires| expires <= now) {
             tracing::warn!(token = token.name, "a configured token has expired");
+        }
+    }
+    for listener in [&config.api, &config.admin] {
+        if matches!(listener.jwt.as_ref().and_then(|jwt| jwt.keys.as_ref()), Some(KeySource::Url(url)) if url.starts_with("http://"))
+        {
+            tracing::warn!("jwks_url is not https: whoever is on the way can make tokens");
         }
     }
     if config.telemetry.otlp_endpoint.is_some() {

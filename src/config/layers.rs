@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Config;
+use super::jwt;
 use super::node::{Entry, Node, Raw};
 use super::problem::{Origin, Problem, Problems};
 use super::read::{self, Read};
@@ -165,8 +166,8 @@ impl Loading {
             "kafka" => config.kafka.set(key, node, problems, origins),
             "postgres" => config.postgres.set(key, node),
             "redis" => config.redis.set(key, node),
-            "api" => config.api.set(key, node, problems),
-            "admin" => config.admin.set(key, node, problems),
+            "api" => config.api.set(section, key, node, problems),
+            "admin" => config.admin.set(section, key, node, problems),
             "pipeline" => config.pipeline.set(key, node),
             "rebuild" => config.rebuild.set(key, node),
             _ => config.telemetry.set(key, node),
@@ -189,7 +190,7 @@ impl Loading {
         let postgres = &self.config.postgres;
         let pipeline = &self.config.pipeline;
         let found = [
-            (!admin.is_loopback() && admin.tokens.is_empty()).then(|| {
+            (!admin.is_loopback() && admin.access().is_open()).then(|| {
                 let message = format!(
                     "admin.listen {} can be reached from other hosts, which needs admin.tokens \
                      (`viewfold token NAME --scope operate` makes one); or listen on 127.0.0.1",
@@ -226,6 +227,12 @@ impl Loading {
             let origin = self.origins.get(&name).unwrap_or(&Origin::BuiltIn);
             let message = format!("{name} cannot be set: {}", problem.message);
             self.problems.add(&origin.clone(), message);
+        }
+        for (section, listener) in [("api", api), ("admin", admin)] {
+            let Some(jwt) = &listener.jwt else { continue };
+            let origin = self.origins.get(&format!("{section}.jwt"));
+            let origin = origin.cloned().unwrap_or(Origin::BuiltIn);
+            jwt::check(jwt, section, &origin, &mut self.problems);
         }
         for (names, message) in found.into_iter().flatten() {
             let origin = names.iter().find_map(|name| self.origins.get(*name));

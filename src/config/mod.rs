@@ -10,6 +10,7 @@
 
 mod engine;
 mod environment;
+mod jwt;
 mod kafka;
 mod layers;
 mod listeners;
@@ -65,10 +66,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let local = |port| Listener {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            tokens: Vec::new(),
-        };
+        let local = |port| Listener::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Self {
             projections: PathBuf::from("projections"),
             kafka: Kafka::default(),

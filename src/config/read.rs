@@ -50,6 +50,29 @@ pub(super) fn choice<T: Copy>(node: &Node, words: &[(&str, T)]) -> Read<T> {
         .ok_or_else(wanted)
 }
 
+/// At least one text: a list of strings, a single one, or, outside of files, words with commas between them.
+pub(super) fn words(node: &Node) -> Read<Vec<String>> {
+    let wanted = "must be a string or a list of strings that are not empty";
+    let inline = match &node.raw {
+        Raw::Untyped(text) if text.trim_start().starts_with('[') => node.inline(text),
+        _ => None,
+    };
+    let words: Vec<String> = match &inline.as_ref().unwrap_or(node).raw {
+        Raw::Untyped(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+        Raw::String(text) => vec![text.clone()],
+        Raw::List(nodes) => nodes
+            .iter()
+            .map(text)
+            .collect::<Read<_>>()
+            .map_err(|_| wanted)?,
+        _ => return Err(wanted.into()),
+    };
+    match words.is_empty() || words.iter().any(|word| word.trim().is_empty()) {
+        true => Err(wanted.into()),
+        false => Ok(words),
+    }
+}
+
 /// A whole number within bounds.
 pub(super) fn integer(node: &Node, bounds: RangeInclusive<u64>) -> Read<u64> {
     let number = match &node.raw {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::fault::Fault;
 use crate::position::{Position, TopicPartition};
 use crate::store::control::{Base, Promote, TopicRecord};
 
 /// Where a rebuild begins to read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum From {
     /// The beginning of the log.
@@ -23,7 +24,7 @@ pub enum From {
 }
 
 /// What an operator asks for. The body of `POST /v1/projections/{p}/rebuilds`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RebuildRequest {
     /// Where it begins to read; the log's beginning unless given. With `base = "live"`, not given is
@@ -78,7 +79,7 @@ impl RebuildRequest {
 }
 
 /// How a projection's file relates to what runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Relation {
     /// It has no generation yet: it becomes live with the next start.
@@ -94,7 +95,7 @@ pub enum Relation {
 }
 
 /// One partition of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionPlan {
     /// The topic.
     pub topic: String,
@@ -109,7 +110,7 @@ pub struct PartitionPlan {
 }
 
 /// What a rebuild of one projection would do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// The projection.
     pub projection: String,

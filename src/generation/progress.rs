@@ -1,6 +1,7 @@
 //! How far a build is: a pure function of what its tracks report.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One track of a build.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub struct TrackProgress {
 }
 
 /// How far a build is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// Offsets that have been read since its start.
     pub done: u64,

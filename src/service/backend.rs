@@ -295,15 +295,15 @@ impl Backend for ServiceBackend {
     }
 
     fn readiness(&self) -> Vec<Check> {
-        let mut checks = vec![
-            check(
-                "control tables",
-                self.facts.is_migrated() && self.facts.is_reconciled(),
-                self.facts.control_away(),
-            ),
-            check("consumer group", self.facts.is_joined(), None),
-            check("kafka", true, self.facts.kafka_away()),
-        ];
+        let mut checks = vec![check(
+            "control tables",
+            self.facts.is_migrated() && self.facts.is_reconciled(),
+            self.facts.control_away(),
+        )];
+        if !self.facts.only_reads() {
+            checks.push(check("consumer group", self.facts.is_joined(), None));
+            checks.push(check("kafka", true, self.facts.kafka_away()));
+        }
         for (store, away) in self.facts.stores_away() {
             checks.push(check(store, true, away));
         }
@@ -311,18 +311,19 @@ impl Backend for ServiceBackend {
     }
 
     fn startup(&self) -> Vec<Check> {
-        vec![
-            check(
-                "control schema",
-                self.facts.is_migrated(),
-                self.facts.control_away(),
-            ),
-            check(
+        let mut checks = vec![check(
+            "control schema",
+            self.facts.is_migrated(),
+            self.facts.control_away(),
+        )];
+        if !self.facts.only_reads() {
+            checks.push(check(
                 "consumer group",
                 self.facts.is_joined(),
                 self.facts.kafka_away(),
-            ),
-        ]
+            ));
+        }
+        checks
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use crate::config::Role;
 use crate::fault::{Fault, Result};
 use crate::generation::Catalog;
 use crate::projection::StoreKind;
@@ -29,15 +30,17 @@ struct Known {
 /// Plain facts behind one lock that is never held across an await.
 pub(super) struct Facts {
     instance: String,
+    role: Role,
     expected: BTreeSet<StoreKind>,
     known: RwLock<Known>,
 }
 
 impl Facts {
     /// `expected` are the stores that the proposed definitions ask for.
-    pub(super) fn new(instance: String, expected: BTreeSet<StoreKind>) -> Self {
+    pub(super) fn new(instance: String, role: Role, expected: BTreeSet<StoreKind>) -> Self {
         Self {
             instance,
+            role,
             expected,
             known: RwLock::default(),
         }
@@ -45,6 +48,11 @@ impl Facts {
 
     pub(super) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Whether it only answers reads, without Kafka and without a group.
+    pub(super) fn only_reads(&self) -> bool {
+        self.role == Role::Query
     }
 
     /// The stores that hold a view here, and Postgres, which holds the control tables.

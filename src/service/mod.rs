@@ -3,6 +3,7 @@
 //! Nothing here waits for a server at start: whatever is away is named in `/readyz`, status and
 //! logs, and tried again until it is there (I14).
 
+pub mod access;
 mod backend;
 mod envelopes;
 mod facts;
@@ -55,13 +56,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let proposed = proposed(&config, &registry)?;
-    let connections = Connections::open(&config)?;
+    let connections = Connections::open(&config, role)?;
     let expected = proposed
         .iter()
         .flat_map(|definition| definition.plan.stores())
         .copied()
         .collect();
-    let facts = Arc::new(Facts::new(parts::instance_name(), expected));
+    let facts = Arc::new(Facts::new(parts::instance_name(), role, expected));
     let parts = assemble(&config, &connections, proposed.into(), &facts);
     let backend = Arc::new(ServiceBackend {
         connections: connections.clone(),
@@ -218,14 +219,14 @@ async fn serve(
         api::admin(
             Arc::clone(backend) as Arc<dyn Backend>,
             Arc::clone(backend) as Arc<dyn Operations>,
-            &config.admin.tokens,
+            config.admin.access(),
         ),
     )];
     if role != Role::Worker {
         listeners.push((
             "api.listen",
             &config.api,
-            api::public(Arc::clone(backend) as Arc<dyn Backend>, &config.api.tokens),
+            api::public(Arc::clone(backend) as Arc<dyn Backend>, config.api.access()),
         ));
     }
     for (name, listener, router) in listeners {
@@ -357,7 +358,6 @@ async fn query(
         let step = async {
             facts.set_catalog(reconciler.look().await?);
             facts.migrated();
-            facts.joined();
             Ok::<(), Fault>(())
         };
         let outcome = tokio::time::timeout(STEP_TIMEOUT, step).await;

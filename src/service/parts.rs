@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::envelopes::TopicEnvelopes;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::fault::Result;
 use crate::pipeline::Envelopes;
 use crate::projection::StoreKind;
-use crate::source::EventSource;
 use crate::source::kafka::{self, KafkaSource};
+use crate::source::{EventSource, NoSource};
 use crate::store::ViewStore;
 use crate::store::control::Control;
 use crate::store::postgres::{self, PostgresStore};
@@ -28,35 +28,18 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn open(config: &Config) -> Result<Self> {
-        let postgres = postgres::Settings {
-            url: config.postgres.url.clone(),
-            schema: config.postgres.schema.clone(),
-            views_schema: config.postgres.views_schema.clone(),
-            changes: config.postgres.changes,
-            // One connection per lane of a handful of pipelines at once, and some for claims.
-            writers: u32::try_from(4 * config.pipeline.lanes + 4).unwrap_or(u32::MAX),
-            ..postgres::Settings::new(config.postgres.url.clone())
-        };
-        let store = PostgresStore::connect(&postgres)?;
+    pub(super) fn open(config: &Config, role: Role) -> Result<Self> {
+        let store = postgres(config)?;
         let control = store.control();
         let redis = RedisStore::connect(&redis::Settings {
             url: config.redis.url.clone(),
             prefix: config.redis.prefix.clone(),
         })?;
-        let source = KafkaSource::new(kafka::Settings {
-            brokers: config.kafka.brokers.clone(),
-            group_id: config.kafka.group_id.clone(),
-            client_id: Some(config.kafka.client_id.clone()),
-            properties: properties(config),
-            // Half of the limit for what the client has fetched, half for what is decoded.
-            memory_limit_bytes: config.pipeline.memory_limit / 2,
-        })?;
         let mut stores: BTreeMap<StoreKind, Arc<dyn ViewStore>> = BTreeMap::new();
         stores.insert(StoreKind::Postgres, Arc::new(store));
         stores.insert(StoreKind::Redis, Arc::new(redis));
-        let (control, source): (Arc<dyn Control>, Arc<dyn EventSource>) =
-            (Arc::new(control), Arc::new(source));
+        let control: Arc<dyn Control> = Arc::new(control);
+        let source = source(config, role)?;
         let envelopes = TopicEnvelopes::new(config, Arc::clone(&control), Arc::clone(&source));
         Ok(Self {
             control,
@@ -71,6 +54,35 @@ impl Connections {
         let stores = self.stores.iter().filter(|(kind, _)| used.contains(kind));
         join_all(stores.map(|(kind, store)| async { (kind.as_str(), store.ping().await) })).await
     }
+}
+
+/// The database of this deployment.
+pub(super) fn postgres(config: &Config) -> Result<PostgresStore> {
+    PostgresStore::connect(&postgres::Settings {
+        url: config.postgres.url.clone(),
+        schema: config.postgres.schema.clone(),
+        views_schema: config.postgres.views_schema.clone(),
+        changes: config.postgres.changes,
+        // One connection per lane of a handful of pipelines at once, and some for claims.
+        writers: u32::try_from(4 * config.pipeline.lanes + 4).unwrap_or(u32::MAX),
+        ..postgres::Settings::new(config.postgres.url.clone())
+    })
+}
+
+/// Whoever only answers reads never connects to Kafka.
+fn source(config: &Config, role: Role) -> Result<Arc<dyn EventSource>> {
+    if role == Role::Query {
+        return Ok(Arc::new(NoSource));
+    }
+    let source = KafkaSource::new(kafka::Settings {
+        brokers: config.kafka.brokers.clone(),
+        group_id: config.kafka.group_id.clone(),
+        client_id: Some(config.kafka.client_id.clone()),
+        properties: properties(config),
+        // Half of the limit for what the client has fetched, half for what is decoded.
+        memory_limit_bytes: config.pipeline.memory_limit / 2,
+    })?;
+    Ok(Arc::new(source))
 }
 
 /// What goes to librdkafka as it is.

@@ -8,8 +8,11 @@
 //!
 //! **Architecture invariant:** nothing in here knows about events, projections or stores.
 
+mod absent;
 pub mod kafka;
 pub mod memory;
+
+pub use absent::NoSource;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::fault::Result;
@@ -62,7 +63,7 @@ impl State {
 }
 
 /// What a generation begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Base {
     /// No rows.
@@ -73,7 +74,7 @@ pub enum Base {
 }
 
 /// Who decides that readers see a generation that is ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Promote {
     /// It is cut over as soon as it is ready.
@@ -84,7 +85,7 @@ pub enum Promote {
 }
 
 /// How a generation is built. What an operator asked for, as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BuildOptions {
     /// What it begins with.
     #[serde(default)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use viewfold::api::Scope;
+use viewfold::api::{JwtAlgorithm, KeySource, RateLimit, Scope};
 use viewfold::config::{Config, Sources};
 use viewfold::event::{Envelope, Field};
 use viewfold::telemetry::LogFormat;
@@ -445,4 +445,122 @@ fn a_config_is_printed_without_its_secrets() {
     ])
     .unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn an_issuer_of_tokens_may_come_in_several_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("viewfold.toml");
+    let text = "[api.jwt]\nissuer = \"https://id.example\"\naudience = \"viewfold\"\njwks_file = \"keys.json\"\n";
+    std::fs::write(&path, text).unwrap();
+    let sources = Sources {
+        files: vec![path],
+        variables: variables(&[
+            ("VIEWFOLD_API__JWT__AUDIENCE", "a, b"),
+            ("VIEWFOLD_API__JWT__JWKS_URL", "https://id.example/keys"),
+            ("VIEWFOLD_API__RATE_LIMIT", "{ per_second = 5 }"),
+            (
+                "VIEWFOLD_API__CORS_ORIGINS",
+                "https://shop.example,http://localhost:3000",
+            ),
+            ("VIEWFOLD_ADMIN__LISTEN", "0.0.0.0:8081"),
+            (
+                "VIEWFOLD_ADMIN__JWT",
+                "{ issuer = 'i', audience = ['c'], jwks_file = 'f', algorithms = ['PS256'], scopes = { admin = 'root' } }",
+            ),
+        ]),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).unwrap();
+    let jwt = config.api.jwt.as_ref().unwrap();
+    assert_eq!(
+        (&*jwt.issuer, &*jwt.audience),
+        (
+            "https://id.example",
+            &["a".to_owned(), "b".to_owned()] as &[String]
+        )
+    );
+    assert_eq!(
+        jwt.keys,
+        Some(KeySource::Url("https://id.example/keys".into()))
+    );
+    let limit = RateLimit {
+        per_second: 5,
+        burst: 10,
+    };
+    assert_eq!(config.api.rate_limit, Some(limit));
+    assert_eq!(config.api.cors_origins.len(), 2);
+    let jwt = config.admin.jwt.as_ref().unwrap();
+    assert_eq!(jwt.algorithms, [JwtAlgorithm::Ps256]);
+    assert_eq!(
+        (&*jwt.scopes[0].1, &*jwt.scopes[2].1),
+        ("viewfold:read", "root")
+    );
+    assert!(
+        !config.admin.access().is_open(),
+        "an issuer is as good as tokens"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_limits_and_issuers_is_said() {
+    for (text, wanted) in [
+        (
+            "[api.jwt]\nissuer = \"i\"",
+            "[api.jwt] needs audience, jwks_url (or jwks_file)",
+        ),
+        (
+            "[api.jwt]\nalgorithms = [\"HS256\"]",
+            "api.jwt.algorithms must be a list of RS256",
+        ),
+        ("[api.jwt]\nalgorithms = [\"none\"]", "never `none`"),
+        (
+            "[api.jwt]\nalgorithms = []",
+            "api.jwt.algorithms must be a string or a list",
+        ),
+        (
+            "[api.jwt]\njwks_url = \"ftp://h\"",
+            "api.jwt.jwks_url must be a URL like https://",
+        ),
+        (
+            "[api.jwt]\njwks_url = \"https://u:secret@h\"",
+            "without a password",
+        ),
+        (
+            "[api.jwt]\nscopes = { write = \"x\" }",
+            "api.jwt.scopes must be { read",
+        ),
+        (
+            "[api.jwt]\nissuers = \"x\"",
+            "unknown key `issuers` in [api.jwt]",
+        ),
+        (
+            "[api]\nrate_limit = { per_second = 0 }",
+            "api.rate_limit must be { per_second",
+        ),
+        (
+            "[api]\nrate_limit = { burst = 5 }",
+            "api.rate_limit must be { per_second",
+        ),
+        (
+            "[api]\nmax_concurrent = 0",
+            "api.max_concurrent must be a whole number from 1",
+        ),
+        (
+            "[api]\ncors_origins = [\"*\"]",
+            "api.cors_origins must be a list of origins",
+        ),
+        (
+            "[api]\ncors_origins = [\"https://h/path\"]",
+            "api.cors_origins must be a list of origins",
+        ),
+    ] {
+        let problems = file(text).unwrap_err();
+        assert!(problems.contains(wanted), "{text}: {problems}");
+        assert!(!problems.contains("secret"), "{problems}");
+    }
+    assert_eq!(
+        file("[api]\nrate_limit = \"off\"").unwrap().api.rate_limit,
+        None
+    );
 }

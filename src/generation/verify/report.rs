@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::columns::Finding;
 use super::order::{Feeds, Order};
@@ -22,7 +23,7 @@ pub(super) const REMEMBERED: usize = 100_000;
 const WHOLE_ROW: &str = "(row)";
 
 /// One row that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Difference {
     /// The row's key as text.
     pub key: String,
@@ -40,7 +41,7 @@ pub struct Difference {
 }
 
 /// What a comparison found in one store.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Verification {
     /// The store.
     pub store: String,

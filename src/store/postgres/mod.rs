@@ -9,6 +9,7 @@
 //!
 //! **Architecture invariant:** nothing outside of this directory imports sqlx.
 
+mod access;
 mod apply;
 mod array;
 mod base_pages;
@@ -37,6 +38,7 @@ mod upsert;
 mod value;
 mod view;
 
+pub use access::ReaderGrant;
 pub use control::PostgresControl;
 pub use settings::{
     DEFAULT_READERS, DEFAULT_SCHEMA, DEFAULT_VIEWS_SCHEMA, DEFAULT_WRITERS, Settings,

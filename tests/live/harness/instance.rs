@@ -77,6 +77,12 @@ impl<'d> Launch<'d> {
         self
     }
 
+    /// Gives it one part of the work.
+    pub(crate) fn role(mut self, role: &str) -> Self {
+        self.command.args(["--role", role]);
+        self
+    }
+
     pub(crate) fn start(mut self) -> Instance {
         let file = File::create(&self.log).unwrap();
         self.command

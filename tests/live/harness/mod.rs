@@ -19,7 +19,7 @@ pub(crate) use admin::{Answer, caught_up};
 pub(crate) use broker::{Acknowledged, Publisher, kafka_gate};
 pub(crate) use counter::{COUNTER, Counted, TENFOLD, event};
 pub(crate) use deployment::{Deployment, address_of, through};
-pub(crate) use instance::Instance;
+pub(crate) use instance::{Instance, Ran};
 pub(crate) use readers::Readers;
 pub(crate) use redis_server::RedisServer;
 pub(crate) use traffic::{Traffic, publish};

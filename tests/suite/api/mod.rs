@@ -1,10 +1,15 @@
 //! The HTTP routes, over a real socket, in front of a service that is made up.
 #![cfg(test)]
 
+mod access;
 mod feed;
 mod freshness;
+mod jwt;
+mod limits;
 mod listing;
 mod made;
+mod openapi;
+mod page;
 mod reading;
 mod rebuilding;
 mod shelf;
@@ -14,7 +19,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use viewfold::api::{self, Scope, Server, Token};
+use viewfold::api::{self, Access, Scope, Server, Token};
 
 use self::made::Made;
 
@@ -44,12 +49,16 @@ async fn start(tokens: &[Token], partitions: i32) -> Running {
 }
 
 async fn serve(made: Made, tokens: &[Token]) -> Running {
+    serve_with(made, tokens.into()).await
+}
+
+async fn serve_with(made: Made, access: Access) -> Running {
     let made = Arc::new(made);
     let stop = CancellationToken::new();
     let mut addresses = Vec::new();
     for router in [
-        api::public(made.clone(), tokens),
-        api::admin(made.clone(), made.clone(), tokens),
+        api::public(made.clone(), access.clone()),
+        api::admin(made.clone(), made.clone(), access),
     ] {
         let local = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind("api.listen", local).await.unwrap();
@@ -92,6 +101,10 @@ impl Answer {
         assert_eq!(body["status"], self.status);
         assert!(!body["title"].as_str().unwrap().is_empty());
         assert!(!body["detail"].as_str().unwrap().is_empty());
+        assert_eq!(body["trace_id"].as_str().unwrap().len(), 32);
+        let kind = body["type"].as_str().unwrap();
+        let known = api::KINDS.iter().find(|known| known.name == kind);
+        assert_eq!(known.map(|kind| kind.status), Some(self.status), "{kind}");
         (self.status, body["type"].as_str().unwrap().to_owned())
     }
 }
