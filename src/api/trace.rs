@@ -16,16 +16,16 @@ tokio::task_local! {
 
 /// The trace id of the request that this task works on; a new one outside of requests.
 pub(super) fn id() -> String {
-    TRACE.try_with(Clone::clone).unwrap_or_else(|_| new())
+    TRACE.try_with(Clone::clone).unwrap_or_else(|_| made_up())
 }
 
-fn new() -> String {
+fn made_up() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
 /// Gives the request its trace id, and says how it went.
 pub(super) async fn follow(request: Request, next: Next) -> Response {
-    let id = sent(request.headers()).unwrap_or_else(new);
+    let id = sent(request.headers()).unwrap_or_else(made_up);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let begun = Instant::now();
