@@ -58,9 +58,12 @@ impl Pace {
     fn set_at(&self, rate: Option<f64>, now: Instant) {
         let mut held = self.held();
         held.reckon(now);
-        held.rate = rate.map(|rate| rate.max(0.0));
-        // A slower rate does not inherit what a faster one may be late.
-        held.debt = held.debt.max(0.0);
+        let rate = rate.map(|rate| rate.max(0.0));
+        if held.rate != rate {
+            // A slower rate does not inherit what a faster one may be late.
+            held.debt = held.debt.max(0.0);
+        }
+        held.rate = rate;
     }
 
     /// The rate that is set.

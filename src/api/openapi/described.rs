@@ -211,26 +211,35 @@ pub(super) const OPERATIONS: &[Described] = &[
     },
     Described {
         public: true,
-        parameters: &[View, Conditions, Order, Select, Limit, PageToken, Store, ConsistencyToken, PreferList],
-        answers: &[with(json(200, "A page of rows.", "Rows"), FRESHNESS)],
-        problems: &["bad-request", "unknown-view", "unknown-store", "not-listable", "not-caught-up"],
+        parameters: &[View, Conditions, Order, Select, Limit, PageToken, Store, ConsistencyToken, PreferList, IfNoneMatch],
+        answers: &[
+            with(json(200, "A page of rows.", "Rows"), ROW_HEADERS),
+            Answer { status: 304, about: "The page is the one whose ETag was sent.", media: "", schema: None, headers: ROW_HEADERS },
+        ],
+        problems: &[
+            "bad-request", "unknown-view", "unknown-store", "unknown-partition", "not-listable", "not-caught-up", "too-many-waiting",
+            "too-long", "list-too-slow", "count-too-slow",
+        ],
         ..read("/v1/views/{view}", "listRows", "Rows by conditions on their columns, page by page")
     },
     Described {
         public: true,
-        parameters: &[View, Key, Store, ConsistencyToken, Prefer, IfNoneMatch],
+        parameters: &[View, Key, Select, Store, ConsistencyToken, Prefer, IfNoneMatch],
         answers: &[
             with(json(200, "The row.", "Row"), ROW_HEADERS),
             Answer { status: 304, about: "The row is the one whose ETag was sent.", media: "", schema: None, headers: ROW_HEADERS },
         ],
-        problems: &["bad-request", "wrong-key", "unknown-view", "unknown-row", "unknown-store", "not-caught-up"],
+        problems: &[
+            "bad-request", "wrong-key", "unknown-view", "unknown-row", "unknown-store", "unknown-partition", "not-caught-up",
+            "too-many-waiting", "too-long",
+        ],
         ..read("/v1/views/{view}/{key}", "getRow", "One row by its key")
     },
     Described {
         public: true,
-        parameters: &[View, LastEventId],
-        answers: &[answer(200, "Server-sent events. `id` is a position; `data` is a Change. `event: reset` says that the position is too old: read the view again, then go on from here.", "text/event-stream", "Text")],
-        problems: &["bad-request", "unknown-view", "not-listable"],
+        parameters: &[View, PageKey, LastEventId],
+        answers: &[answer(200, "Server-sent events. `id` is a position; `data` is a Change. `event: reset` says that the position is too old, `event: generation` that readers see another generation: read the view again, then go on from here.", "text/event-stream", "Text")],
+        problems: &["bad-request", "wrong-key", "unknown-view", "not-listable", "too-many-streams"],
         ..read("/v1/views/{view}/changes", "watchChanges", "The changes of a view as they happen")
     },
     Described {

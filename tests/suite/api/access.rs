@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use viewfold::api::{Access, Scope, Surface, Token};
+use viewfold::query::{FeedEvent, FeedKind};
 
 use super::jwt::{Issuer, claims, now};
 use super::made::Made;
@@ -63,7 +64,17 @@ fn access(issuer: &Issuer, folder: &std::path::Path) -> Access {
 async fn every_operation_asks_for_its_scope_and_for_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = Issuer::new();
-    let running = serve_with(Made::default(), access(&issuer, folder.path())).await;
+    let event = FeedEvent {
+        kind: FeedKind::Position,
+        id: "v1".into(),
+        data: "".into(),
+    };
+    // A stream that nothing is told on would not end.
+    let made = Made {
+        told: vec![event].into(),
+        ..Made::default()
+    };
+    let running = serve_with(made, access(&issuer, folder.path())).await;
     let mut seen = 0;
     for (surface, address) in [
         (Surface::Public, running.public),

@@ -231,9 +231,21 @@ async fn what_cannot_be_answered_is_a_problem_that_helps() {
     assert_eq!(long.problem(), (414, "too-long".into()));
     let posted = send(running.public, "POST {}", "/v1/views/totals", &[]);
     assert_eq!(posted.problem().0, 405);
-    let token = [("consistency-token", "orders/0@1")];
-    let fresh = send(running.public, "GET", "/v1/views/totals", &token);
-    assert_eq!(fresh.problem().0, 400, "a token is never ignored (I12)");
+    let token = |record| [("consistency-token", record)];
+    let shown = send(
+        running.public,
+        "GET",
+        "/v1/views/totals",
+        &token("orders/0@1"),
+    );
+    assert_eq!(shown.status, 200);
+    let later = send(
+        running.public,
+        "GET",
+        "/v1/views/totals",
+        &token("orders/0@1000"),
+    );
+    assert_eq!(later.problem(), (503, "not-caught-up".into()), "I12");
 }
 
 #[tokio::test(flavor = "multi_thread")]
