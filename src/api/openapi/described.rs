@@ -107,13 +107,6 @@ const fn of_projection(path: &'static str, id: &'static str, summary: &'static s
     }
 }
 
-const FRESHNESS: &[&str] = &[
-    "View-Store",
-    "View-Generation",
-    "View-Position",
-    "View-Token",
-    "View-As-Of",
-];
 const ROW_HEADERS: &[&str] = &[
     "ETag",
     "Cache-Control",
