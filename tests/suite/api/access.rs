@@ -11,8 +11,10 @@ use super::{send, serve_with, token};
 
 const SCOPES: [&str; 3] = ["read", "operate", "admin"];
 
-/// What a client sends, and the scope that it then has; none when it is not known at all.
-fn credentials(issuer: &Issuer) -> Vec<(&'static str, Option<String>, Option<Option<usize>>)> {
+/// Whose name, what a client sends, and the scope that it then has; no answer when it is not known at all.
+type Credential = (&'static str, Option<String>, Option<Option<usize>>);
+
+fn credentials(issuer: &Issuer) -> Vec<Credential> {
     let bearer = |text: &str| Some(format!("Bearer {text}"));
     let jwt = |changed| bearer(&issuer.ed("ed", &claims(changed)));
     vec![

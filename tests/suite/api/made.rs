@@ -354,7 +354,8 @@ impl Backend for Made {
             return Err(Problem::unknown_store(view, "redis"));
         }
         let partitions = token.into_iter().flat_map(Token::partitions);
-        for at in partitions.filter(|at| *at.topic != *"orders" || at.partition > 3) {
+        let mut unknown = partitions.filter(|at| *at.topic != *"orders" || at.partition > 3);
+        if let Some(at) = unknown.next() {
             return Err(Problem::unknown_partition(view, at));
         }
         let store = store.unwrap_or(StoreKind::Postgres);
