@@ -187,6 +187,8 @@ async fn idle_and_new_partitions_keep_nobody_waiting() {
     assert_eq!(answer.headers["view-position"], name);
     // The new partition is known to the broker before it is known here: it is waited for, not refused.
     deployment.grow_topic(6).await;
+    // One that knows all partitions: the other asks for them every few minutes only.
+    let producer = Acknowledged::new(&deployment);
     let new = format!("{}/5@0", deployment.topic);
     let deadline = Instant::now() + LIMIT;
     let mut publishing = 0;
