@@ -37,6 +37,9 @@ pub(super) struct ServiceBackend {
 /// How long a read waits for this instance to learn of the generation that answers.
 pub(super) const MEETING: Duration = Duration::from_secs(3);
 
+/// What an instance answers that has only begun to start.
+const NOT_YET: &str = "this instance has not read the control tables yet; try again";
+
 /// What carries out what operators ask for.
 pub(super) struct Operator {
     pub(super) starter: Starter,
@@ -61,6 +64,14 @@ impl ServiceBackend {
         catalog.of(view).filter_map(Entry::generation).collect()
     }
 
+    /// There is no such view; or this instance cannot know yet whether there is.
+    pub(super) fn unknown_view(&self, view: &str) -> Problem {
+        match self.facts.is_reconciled() {
+            true => Problem::unknown_view(view),
+            false => Problem::unavailable(NOT_YET),
+        }
+    }
+
     /// The generation that readers of `view` see in `store`, or in its first store.
     fn live<'c>(
         &self,
@@ -68,7 +79,7 @@ impl ServiceBackend {
         view: &str,
         store: Option<StoreKind>,
     ) -> Result<(&'c Entry, StoreKind), Problem> {
-        let unknown = || Problem::unknown_view(view);
+        let unknown = || self.unknown_view(view);
         let foremost = catalog.foremost(view).ok_or_else(unknown)?;
         let first = foremost.record.stores.first().map(|(kind, _)| *kind);
         let kind = store.or(first).ok_or_else(unknown)?;
@@ -107,6 +118,9 @@ impl Backend for ServiceBackend {
     }
 
     async fn views(&self) -> Result<Vec<ViewInfo>, Problem> {
+        if !self.facts.is_reconciled() {
+            return Err(Problem::unavailable(NOT_YET));
+        }
         let catalog = self.facts.catalog();
         let projections = catalog.relations.keys();
         let live = projections.filter_map(|name| catalog.foremost(name));

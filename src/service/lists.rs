@@ -7,7 +7,7 @@ use super::backend::{MEETING, ServiceBackend, newest, store_problem};
 use super::freshness::considered;
 use crate::api::{ListAnswer, Problem, RowJson};
 use crate::fault::Fault;
-use crate::generation::Catalog;
+use crate::generation::{Catalog, Entry};
 use crate::projection::{Schema, StoreKind, Value};
 use crate::query::{BoundList, ListQuery};
 use crate::store::list::{ListPage, Listed};
@@ -26,7 +26,10 @@ impl ServiceBackend {
         view: &str,
         query: &ListQuery,
     ) -> Result<ListAnswer, Problem> {
-        let mut generation = listable(&self.facts.catalog(), view)?;
+        let catalog = self.facts.catalog();
+        let foremost = catalog.foremost(view);
+        let foremost = foremost.ok_or_else(|| self.unknown_view(view))?;
+        let mut generation = listable(&catalog, foremost, view)?;
         let Some(store) = self.connections.stores.get(&LISTING) else {
             return Err(Problem::not_listable(view));
         };
@@ -90,9 +93,7 @@ async fn ask(
 }
 
 /// The generation that readers of the view probably see.
-fn listable(catalog: &Catalog, view: &str) -> Result<Generation, Problem> {
-    let foremost = catalog.foremost(view);
-    let foremost = foremost.ok_or_else(|| Problem::unknown_view(view))?;
+fn listable(catalog: &Catalog, foremost: &Entry, view: &str) -> Result<Generation, Problem> {
     let mut stores = foremost.record.stores.iter();
     if !stores.any(|(kind, _)| *kind == LISTING) {
         return Err(Problem::not_listable(view));
