@@ -301,6 +301,10 @@ async fn what_depends_on_the_view_is_named_and_never_dropped() {
     assert!(left.await.is_empty());
 }
 
+/// Whoever queued behind a lock that is not given up would wait for the statement's limit of 3 s: a busy machine does
+/// not make anybody wait as long as this.
+const LONG: Duration = Duration::from_secs(2);
+
 /// I7, I8: nobody waits long for a cutover that cannot be, and no reader ever fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_transaction_of_a_reader_postpones_the_cutover_and_holds_up_nobody() {
@@ -340,17 +344,10 @@ async fn a_long_transaction_of_a_reader_postpones_the_cutover_and_holds_up_nobod
             panic!("{outcome:?}");
         };
         assert!(why.contains("pid "), "{why}");
-        assert!(
-            begun.elapsed() < Duration::from_millis(600),
-            "{:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
     }
     let waited = Duration::from_micros(worst.load(Ordering::Relaxed));
-    assert!(
-        waited < Duration::from_millis(300),
-        "a reader waited for {waited:?}"
-    );
+    assert!(waited < LONG, "a reader waited for {waited:?}");
     let pointer = bench.store.pointer("report").await.unwrap().unwrap();
     assert_eq!((pointer.generation, pointer.intent), (Some(1), 1));
     long.rollback().await.unwrap();
